@@ -1,0 +1,6 @@
+//! Lets the linker accept Node's symbols; only the addon needs it.
+
+fn main() {
+    #[cfg(feature = "node")]
+    napi_build::setup();
+}
