@@ -1,0 +1,367 @@
+'use strict'
+
+/**
+ * The public face of audit-anomaly: checks arguments, keeps the ids, and turns every failure into
+ * an AnomalyError. The types are in index.d.ts, the work is done in src/.
+ */
+
+const binding = require('./binding.js')
+
+/**
+ * What every function of this package rejects with, save for an abort, which rejects with the
+ * signal's own reason.
+ */
+class AnomalyError extends Error {
+  /**
+   * @param {string} code stable, see index.d.ts
+   * @param {string} message what was found, where, and what would be right
+   * @param {{ item?: number, field?: string }} [details] which item and field of the arguments
+   */
+  constructor(code, message, details) {
+    super(message)
+    this.name = 'AnomalyError'
+    this.code = code
+    if (details) this.details = details
+  }
+}
+
+/**
+ * @param {string} message
+ * @param {{ item?: number, field?: string }} [details]
+ */
+const invalidInput = (message, details) => new AnomalyError('INVALID_INPUT', message, details)
+
+/**
+ * An AnomalyError of what the native code threw: its message is JSON (see src/node/mod.rs).
+ *
+ * @param {unknown} error
+ * @returns {AnomalyError}
+ */
+function fromNative(error) {
+  // Not by instanceof: in Jest the native error is of another realm.
+  const text = typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error)
+  try {
+    const { code, message, details } = JSON.parse(text)
+    return new AnomalyError(code, message, details ?? undefined)
+  } catch {
+    return new AnomalyError('INTERNAL', text)
+  }
+}
+
+// Settings.
+
+/** The variables that src/config.rs reads; no other leaves process.env. */
+const VARIABLE = /^(ANOMALY_|HF_|HUGGINGFACE_HUB_CACHE$|XDG_CACHE_HOME$|HOME$|USERPROFILE$)/
+
+/** @type {import('./binding.js').Settings | undefined} the settings of the first good call */
+let settings
+/** Whether the last call found a setting that makes no sense. */
+let refused = false
+
+function readSettings() {
+  const entries = Object.entries(process.env).filter(([name]) => VARIABLE.test(name))
+  return new binding.Settings(Object.fromEntries(entries))
+}
+
+function configure() {
+  if (settings) return settings
+  try {
+    settings = readSettings()
+    refused = false
+    return settings
+  } catch (error) {
+    refused = true
+    throw fromNative(error)
+  }
+}
+
+// Checks of arguments. They are done before any work, and name what was found.
+
+/** @param {unknown} value */
+function kind(value) {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'number' && !Number.isFinite(value)) return String(value)
+  return typeof value === 'undefined' ? 'undefined' : `a value of type ${typeof value}`
+}
+
+/**
+ * Reads `value` once: a getter may give something else the second time, or throw.
+ *
+ * @template T
+ * @param {() => T} read
+ * @param {string} what
+ * @param {{ item?: number }} [details]
+ * @returns {T}
+ */
+function reading(read, what, details) {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof AnomalyError) throw error
+    throw invalidInput(`${what} cannot be read: ${error instanceof Error ? error.message : 'it throws'}`, details)
+  }
+}
+
+/**
+ * A checked copy of a record, so that what the caller changes meanwhile changes nothing.
+ *
+ * @param {unknown} record
+ * @param {number} maxBytes longest text, in bytes of UTF-8
+ * @param {number} [item] index in a batch
+ * @returns {import('./index').LogRecord}
+ */
+function copyRecord(record, maxBytes, item) {
+  const place = item === undefined ? 'the record' : `record ${item}`
+  const details = item === undefined ? {} : { item }
+  return reading(
+    () => {
+      if (typeof record !== 'object' || record === null || Array.isArray(record)) {
+        throw invalidInput(`${place} must be an object { log_id, log_text }, found ${kind(record)}`, details)
+      }
+      const { log_id, log_text } = /** @type {Record<string, unknown>} */ (record)
+      if (!(Number.isFinite(log_id) || typeof log_id === 'string' || typeof log_id === 'bigint')) {
+        const message = `${place}: log_id must be a finite number, a string or a bigint, found ${kind(log_id)}`
+        throw invalidInput(message, { ...details, field: 'log_id' })
+      }
+      if (typeof log_text !== 'string') {
+        const message = `${place}: log_text must be a string, found ${kind(log_text)}`
+        throw invalidInput(message, { ...details, field: 'log_text' })
+      }
+      // The number of UTF-16 units is a lower bound, known without walking the text.
+      if (log_text.length > maxBytes || Buffer.byteLength(log_text) > maxBytes) {
+        const message = `${place}: log_text is longer than ANOMALY_MAX_TEXT_BYTES, ${maxBytes} bytes of UTF-8`
+        throw invalidInput(message, { ...details, field: 'log_text' })
+      }
+      return { log_id: /** @type {number | string | bigint} */ (log_id), log_text }
+    },
+    place,
+    details,
+  )
+}
+
+/**
+ * @param {unknown} options
+ * @returns {{ threshold?: number, signal?: AbortSignal, onProgress?: (progress: object) => void }}
+ */
+function checkOptions(options) {
+  if (options === undefined) return {}
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw invalidInput(`options must be an object, found ${kind(options)}`)
+  }
+  const { threshold, signal, onProgress } = reading(() => {
+    const { threshold, signal, onProgress } = /** @type {Record<string, unknown>} */ (options)
+    return { threshold, signal, onProgress }
+  }, 'options')
+  if (threshold !== undefined && !(typeof threshold === 'number' && threshold >= 0 && threshold <= 1)) {
+    const found = typeof threshold === 'number' ? threshold : kind(threshold)
+    throw invalidInput(`threshold must be a number from 0 to 1, found ${found}`, { field: 'threshold' })
+  }
+  // By its parts, since Jest and jsdom have an AbortSignal of their own.
+  const listens = typeof signal === 'object' && signal !== null && 'addEventListener' in signal && 'aborted' in signal
+  if (signal !== undefined && !listens) {
+    throw invalidInput(`signal must be an AbortSignal, found ${kind(signal)}`, { field: 'signal' })
+  }
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw invalidInput(`onProgress must be a function, found ${kind(onProgress)}`, { field: 'onProgress' })
+  }
+  return /** @type {ReturnType<typeof checkOptions>} */ ({ threshold, signal, onProgress })
+}
+
+/**
+ * Settles as `work` does, or rejects at once with the signal's reason.
+ *
+ * @template T
+ * @param {AbortSignal | undefined} signal
+ * @param {() => Promise<T>} work
+ * @param {() => void} [onAbort]
+ * @returns {Promise<T>}
+ */
+function abortable(signal, work, onAbort) {
+  if (!signal) return work()
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason)
+    const abort = () => {
+      reject(signal.reason)
+      onAbort?.()
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    work()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
+// Loading.
+
+/** @type {Promise<void> | undefined} the load that this thread waits for */
+let loading
+
+/**
+ * Makes sure that the model is loaded. The native code shares one load among all threads; this
+ * shares one native call among the callers of one thread.
+ *
+ * @param {import('./binding.js').Settings} config
+ */
+function ready(config) {
+  loading ??= binding.load(config).then(
+    (warning) => {
+      if (warning) process.emitWarning(warning, { type: 'AnomalyWarning', code: 'ANOMALY_BUNDLED_MODEL' })
+    },
+    (error) => {
+      // The next call tries again, and may have other settings.
+      loading = undefined
+      settings = undefined
+      throw fromNative(error)
+    },
+  )
+  return loading
+}
+
+/**
+ * Reports the download until the returned function is called, which makes the last report.
+ *
+ * @param {((progress: import('./index').LoadProgress) => void) | undefined} onProgress
+ */
+function watchProgress(onProgress) {
+  if (!onProgress) return () => {}
+  let last = ''
+  let stopped = false
+  const report = () => {
+    const progress = binding.progress()
+    const text = JSON.stringify(progress)
+    if (!progress || text === last) return
+    last = text
+    try {
+      onProgress(progress)
+    } catch (error) {
+      // A broken progress bar must not break the load; say so once and stop calling it.
+      stopped = true
+      clearInterval(timer)
+      process.emitWarning(`onProgress threw: ${error}`, { type: 'AnomalyWarning', code: 'ANOMALY_ON_PROGRESS' })
+    }
+  }
+  const timer = setInterval(report, 50)
+  return () => {
+    if (!stopped) report()
+    clearInterval(timer)
+  }
+}
+
+/** @param {import('./index').LoadOptions} [options] */
+async function load(options) {
+  const { signal, onProgress } = checkOptions(options)
+  return abortable(signal, async () => {
+    const config = configure()
+    const stop = watchProgress(onProgress)
+    try {
+      await ready(config)
+    } finally {
+      stop()
+    }
+    return health()
+  })
+}
+
+/** @returns {import('./index').Health} */
+function health() {
+  const { modelName, failed } = binding.state()
+  let config = settings
+  try {
+    config ??= readSettings()
+  } catch {
+    // Named as if unset; the next call that needs the settings rejects with the reason.
+    config = new binding.Settings({})
+  }
+  const status = refused || (failed && !modelName) ? 'unhealthy' : modelName ? 'healthy' : 'starting'
+  return {
+    status,
+    model_loaded: modelName !== null && modelName !== undefined,
+    model_name: modelName ?? config.modelName,
+    threshold: config.threshold,
+  }
+}
+
+// Scoring.
+
+/** @type {Set<import('./binding.js').Cancel>} the calls that compute */
+const running = new Set()
+
+/** libuv waits for running tasks when the process exits; this ends them soon. */
+const cancelAll = () => {
+  for (const cancel of running) cancel.cancel()
+}
+
+/** @param {import('./binding.js').Cancel} cancel */
+function started(cancel) {
+  if (running.size === 0) process.on('exit', cancelAll)
+  running.add(cancel)
+}
+
+/** @param {import('./binding.js').Cancel} cancel */
+function ended(cancel) {
+  running.delete(cancel)
+  if (running.size === 0) process.off('exit', cancelAll)
+}
+
+/**
+ * @param {import('./index').LogRecord[]} records checked copies
+ * @param {number} threshold
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<import('./index').Analysis[]>}
+ */
+function score(records, threshold, signal) {
+  const cancel = new binding.Cancel()
+  const work = async () => {
+    await ready(configure())
+    if (signal?.aborted || records.length === 0) return []
+    started(cancel)
+    try {
+      const texts = records.map(({ log_text }) => log_text)
+      const { modelName, scores, flags } = await binding.analyze(texts, threshold, cancel)
+      return records.map(({ log_id }, index) => ({
+        log_id,
+        anomaly_score: scores[index],
+        is_anomaly: flags[index],
+        model_name: modelName,
+      }))
+    } catch (error) {
+      throw fromNative(error)
+    } finally {
+      ended(cancel)
+    }
+  }
+  return abortable(signal, work, () => cancel.cancel())
+}
+
+/**
+ * @param {import('./index').LogRecord} record
+ * @param {import('./index').AnalyzeOptions} [options]
+ */
+async function analyzeLog(record, options) {
+  const { threshold, signal } = checkOptions(options)
+  const config = configure()
+  const copy = copyRecord(record, config.maxTextBytes)
+  const [analysis] = await score([copy], threshold ?? config.threshold, signal)
+  return analysis
+}
+
+/**
+ * @param {import('./index').LogRecord[]} records
+ * @param {import('./index').AnalyzeOptions} [options]
+ */
+async function analyzeBatch(records, options) {
+  const { threshold, signal } = checkOptions(options)
+  const config = configure()
+  const copies = reading(() => {
+    if (!Array.isArray(records)) throw invalidInput(`records must be an array, found ${kind(records)}`)
+    return Array.from(records, (record, item) => copyRecord(record, config.maxTextBytes, item))
+  }, 'records')
+  return score(copies, threshold ?? config.threshold, signal)
+}
+
+module.exports.analyzeLog = analyzeLog
+module.exports.analyzeBatch = analyzeBatch
+module.exports.load = load
+module.exports.health = health
+module.exports.AnomalyError = AnomalyError
