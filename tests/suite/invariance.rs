@@ -1,0 +1,70 @@
+//! A score depends on its text alone: not on the batch, its order, or the number of threads.
+
+use std::sync::LazyLock;
+
+use audit_anomaly::detector::Detector;
+use proptest::prelude::*;
+
+use crate::{detector, score, tiny};
+
+static ONE_THREAD: LazyLock<Detector> = LazyLock::new(|| tiny(&[("ANOMALY_THREADS", "1")]));
+static THREE_THREADS: LazyLock<Detector> = LazyLock::new(|| tiny(&[("ANOMALY_THREADS", "3")]));
+
+/// Texts from one character to several windows.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => "[ -~]{0,80}",
+        2 => "\\PC{0,60}",
+        2 => ("[a-z]{1,8}", 1..700_usize).prop_map(|(word, times)| [word.as_str()].repeat(times).join(" ")),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_score_is_the_same_to_the_last_bit_in_any_batch(
+        batch in prop::collection::vec(text(), 1..12).prop_shuffle(),
+        rotation in 0..12_usize,
+    ) {
+        let together = score(&ONE_THREAD, &batch);
+        let mut rotated = batch.clone();
+        rotated.rotate_left(rotation % batch.len());
+        let mut elsewhere = score(&THREE_THREADS, &rotated);
+        elsewhere.rotate_right(rotation % batch.len());
+        for ((text, together), elsewhere) in batch.iter().zip(&together).zip(&elsewhere) {
+            let alone = score(&ONE_THREAD, &[text])[0];
+            prop_assert_eq!(alone.to_bits(), together.to_bits());
+            prop_assert_eq!(alone.to_bits(), elsewhere.to_bits());
+            prop_assert!((0.0..=1.0).contains(&alone));
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_found_anywhere_in_a_long_text() {
+    let bundled = detector("bundled", &[]).unwrap();
+    let routine = "Order accepted and parcel handed to the carrier on time. Invoice sent and payment received. ";
+    let words: Vec<&str> = routine.split_whitespace().cycle().take(3_000).collect();
+    let quiet = score(&bundled, &[words.join(" ")])[0];
+    assert!(quiet < 0.5, "3,000 routine words score {quiet}");
+    for place in [0, 1, 250, 380, 509, 700, 1_500, 2_250, 2_990, 3_000] {
+        let mut with_failure = words.clone();
+        with_failure.insert(place, "FATAL: payment database corrupted, all transactions lost and the backup failed.");
+        let found = score(&bundled, &[with_failure.join(" ")])[0];
+        assert!(found >= 0.7, "a failure at word {place} scores {found}");
+    }
+}
+
+#[test]
+fn a_cancelled_call_ends_with_aborted() {
+    let cancelled = std::sync::atomic::AtomicBool::new(true);
+    let error = ONE_THREAD.score(&["a text"], &cancelled).unwrap_err();
+    assert_eq!(error.code(), "ABORTED");
+    assert_eq!(score(&ONE_THREAD, &["a text"]).len(), 1, "the next call works");
+}
+
+#[test]
+fn no_text_gives_no_score() {
+    assert_eq!(score(&ONE_THREAD, &[] as &[&str]), Vec::<f64>::new());
+}
