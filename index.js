@@ -1,5 +1,3 @@
-'use strict'
-
 /**
  * The public face of audit-anomaly: checks arguments, keeps the ids, and turns every failure into
  * an AnomalyError. The types are in index.d.ts, the work is done in src/.
@@ -59,6 +57,7 @@ let settings
 let refused = false
 
 function readSettings() {
+  /** @type {[string, any][]} */
   const entries = Object.entries(process.env).filter(([name]) => VARIABLE.test(name))
   return new binding.Settings(Object.fromEntries(entries))
 }

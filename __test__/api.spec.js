@@ -1,5 +1,3 @@
-'use strict'
-
 const { analyzeBatch, analyzeLog, AnomalyError, health, load } = require('..')
 const { run, TINY } = require('./support/child.js')
 
@@ -30,7 +28,10 @@ describe('the calls', () => {
   })
 
   test('analyzeBatch keeps order and length, and agrees with analyzeLog', async () => {
-    const records = ['one failed', '', 'one failed', 'two 😀', 'x'.repeat(3000)].map((log_text, log_id) => ({ log_id, log_text }))
+    const records = ['one failed', '', 'one failed', 'two 😀', 'x'.repeat(3000)].map((log_text, log_id) => ({
+      log_id,
+      log_text,
+    }))
     const analyses = await analyzeBatch(records)
     expect(analyses.map(({ log_id }) => log_id)).toEqual([0, 1, 2, 3, 4])
     expect(analyses).toEqual(await Promise.all(records.map((record) => analyzeLog(record))))
@@ -91,7 +92,10 @@ describe('the calls', () => {
 describe('a signal', () => {
   const record = { log_id: 1, log_text: 'User logged in' }
   /** Some seconds of work in a debug-sized model. */
-  const plenty = Array.from({ length: 20_000 }, (_, log_id) => ({ log_id, log_text: `line ${log_id} of many words and more` }))
+  const plenty = Array.from({ length: 20_000 }, (_, log_id) => ({
+    log_id,
+    log_text: `line ${log_id} of many words and more`,
+  }))
 
   test('that is aborted already rejects with its reason', async () => {
     const reason = new Error('mine')

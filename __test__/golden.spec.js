@@ -1,5 +1,3 @@
-'use strict'
-
 /** Reported scores against Python's (unrounded ones: tests/suite/golden.rs). */
 
 const { readFileSync } = require('node:fs')
@@ -7,7 +5,7 @@ const { join } = require('node:path')
 const { run, TINY } = require('./support/child.js')
 
 /** Whether Python's value is so close to a rounding boundary that either neighbour is right. */
-const atBoundary = (score) => Math.abs((score * 1e4) % 1 - 0.5) <= 0.1
+const atBoundary = (score) => Math.abs(((score * 1e4) % 1) - 0.5) <= 0.1
 
 test.each([
   ['tiny', TINY],
@@ -21,7 +19,10 @@ test.each([
     out(await api.analyzeBatch(records))`
   const { code, values } = await run(body, { ANOMALY_MODEL: model })
   expect(code).toBe(0)
-  const expected = [...golden.texts.map(({ score }) => score), ...golden.windowed.map(({ windows }) => Math.max(...windows))]
+  const expected = [
+    ...golden.texts.map(({ score }) => score),
+    ...golden.windowed.map(({ windows }) => Math.max(...windows)),
+  ]
   expect(values[0]).toHaveLength(expected.length)
   expect(golden.texts.length).toBeGreaterThanOrEqual(150)
   values[0].forEach(({ anomaly_score: found }, index) => {

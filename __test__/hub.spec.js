@@ -1,5 +1,3 @@
-'use strict'
-
 const { createServer } = require('node:net')
 const { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } = require('node:fs')
 const { tmpdir } = require('node:os')
@@ -113,7 +111,7 @@ describe('a model of the hub', () => {
 
   test('reports its download, and survives a listener that throws', async () => {
     await start()
-    hub.fault = (request, response, { name, content, bytes }) => {
+    hub.fault = (request, response, { content, bytes }) => {
       if (!content || !request.headers.range?.endsWith('-')) return false
       response.writeHead(206, {
         'content-length': bytes.length,
@@ -142,7 +140,7 @@ describe('a model of the hub', () => {
   test('is downloaded by two processes at once without harm', async () => {
     await start()
     const both = await Promise.all([run(LOAD, env()), run(LOAD, env())])
-    both.forEach((result) => expectScored(result))
+    for (const result of both) expectScored(result)
     expect(blobs()).toHaveLength(hub.files.size)
     // The second found the files in the cache.
     expect(hub.paths.filter((path) => path.startsWith('/content/')).length).toBeLessThanOrEqual(2)
@@ -201,10 +199,11 @@ describe('faults of the hub', () => {
 
   test.each([429, 503])('%d is tried again, and told when it stays', async (status) => {
     await start()
-    hub.fault = (request, response, { content, count }) => !content && count < 2 && Boolean(response.writeHead(status).end('busy'))
+    hub.fault = (_request, response, { content, count }) =>
+      !content && count < 2 && Boolean(response.writeHead(status).end('busy'))
     expectScored(await run(LOAD, env()))
     rmSync(join(home, 'hub'), { recursive: true })
-    hub.fault = (request, response) => Boolean(response.writeHead(status).end('busy'))
+    hub.fault = (_request, response) => Boolean(response.writeHead(status).end('busy'))
     const { values } = await run(LOAD, env())
     expect(values[0]).toMatchObject({ code: 'MODEL_DOWNLOAD', message: expect.stringContaining(String(status)) })
   })
@@ -228,7 +227,9 @@ describe('faults of the hub', () => {
     await start()
     hub.fault = (request, response, { content, bytes }) => {
       if (!content || !request.headers.range?.endsWith('-')) return false
-      response.writeHead(206, { 'content-length': bytes.length }).write(bytes.subarray(0, 100), () => response.destroy())
+      response
+        .writeHead(206, { 'content-length': bytes.length })
+        .write(bytes.subarray(0, 100), () => response.destroy())
       return true
     }
     const { values } = await run(LOAD, env())
@@ -246,7 +247,8 @@ describe('faults of the hub', () => {
     const wrong = Buffer.from(right)
     wrong[right.length - 2] ^= 0x20
     hub.fault = (request, response, about) => {
-      if (about.name !== name || !request.headers.range?.endsWith('-') || (name.endsWith('s') && !about.content)) return false
+      if (about.name !== name || !request.headers.range?.endsWith('-') || (name.endsWith('s') && !about.content))
+        return false
       response.writeHead(206, { 'content-length': wrong.length }).end(wrong)
       return true
     }
@@ -296,14 +298,17 @@ describe('no model asked for by name', () => {
     await start({ id: `distilbert/${DEFAULT}`, revision: '714eb0fa89d2f80546fda750413ed43d93601a13' })
     const wrong = await run(LOAD, unset({ HF_ENDPOINT: hub.url }))
     expect(wrong.values[0]).toMatchObject({ code: 'MODEL_CHECKSUM' })
-    hub.fault = (request, response) => Boolean(response.writeHead(503).end())
+    hub.fault = (_request, response) => Boolean(response.writeHead(503).end())
     const busy = await run(LOAD, unset({ HF_ENDPOINT: hub.url }))
     expect(busy.values[0]).toMatchObject({ code: 'MODEL_DOWNLOAD', message: expect.stringContaining('503') })
   })
 
   test('the bundled model and a directory never touch the network', async () => {
     await start()
-    for (const [model, name] of [['bundled', 'audit-anomaly-small'], [TINY, 'tiny']]) {
+    for (const [model, name] of [
+      ['bundled', 'audit-anomaly-small'],
+      [TINY, 'tiny'],
+    ]) {
       const { values, stderr } = await run(LOAD, unset({ HF_ENDPOINT: hub.url, ANOMALY_MODEL: model }))
       expect(values[0]).toMatchObject({ status: 'healthy', model_name: name })
       expect(stderr).toBe('')

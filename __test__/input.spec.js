@@ -1,5 +1,3 @@
-'use strict'
-
 const fc = require('fast-check')
 const { analyzeBatch, analyzeLog, AnomalyError, load } = require('..')
 
@@ -36,7 +34,11 @@ test.each(NOT_RECORDS.map((value) => [value]))('the record %p is refused', async
   const single = await rejection(() => analyzeLog(value))
   expect(single).toMatchObject({ code: 'INVALID_INPUT', message: expect.stringContaining('the record') })
   const batch = await rejection(() => analyzeBatch([GOOD, value]))
-  expect(batch).toMatchObject({ code: 'INVALID_INPUT', details: { item: 1 }, message: expect.stringContaining('record 1') })
+  expect(batch).toMatchObject({
+    code: 'INVALID_INPUT',
+    details: { item: 1 },
+    message: expect.stringContaining('record 1'),
+  })
 })
 
 test.each(NOT_IDS.map((value) => [value]))('the id %p is refused', async (value) => {
@@ -52,14 +54,20 @@ test.each(NOT_TEXTS.map((value) => [value]))('the text %p is refused', async (va
   expect(error.message).toContain('log_text must be a string, found')
 })
 
-test.each([[{}], [{ log_id: 1 }], [{ log_text: 'a' }], [{ LOG_ID: 1, log_text: 'a' }]])('missing fields: %p', async (record) => {
-  expect(await rejection(() => analyzeLog(record))).toMatchObject({ code: 'INVALID_INPUT' })
-})
+test.each([[{}], [{ log_id: 1 }], [{ log_text: 'a' }], [{ LOG_ID: 1, log_text: 'a' }]])(
+  'missing fields: %p',
+  async (record) => {
+    expect(await rejection(() => analyzeLog(record))).toMatchObject({ code: 'INVALID_INPUT' })
+  },
+)
 
-test.each([[null], [undefined], ['[]'], [{}], [{ length: 1, 0: GOOD }], [new Set([GOOD])], [5]])('the list %p is refused', async (records) => {
-  const error = await rejection(() => analyzeBatch(records))
-  expect(error).toMatchObject({ code: 'INVALID_INPUT', message: expect.stringContaining('records must be an array') })
-})
+test.each([[null], [undefined], ['[]'], [{}], [{ length: 1, 0: GOOD }], [new Set([GOOD])], [5]])(
+  'the list %p is refused',
+  async (records) => {
+    const error = await rejection(() => analyzeBatch(records))
+    expect(error).toMatchObject({ code: 'INVALID_INPUT', message: expect.stringContaining('records must be an array') })
+  },
+)
 
 test('a hole in a list is refused', async () => {
   const records = [GOOD, GOOD, GOOD]
@@ -73,11 +81,14 @@ test.each([[null], [5], ['x'], [[]], [true]])('the options %p are refused', asyn
   }
 })
 
-test.each([[-0.0001], [1.0001], [Number.NaN], [Infinity], ['0.5'], [null], [1n], [{}]])('the threshold %p is refused', async (threshold) => {
-  const error = await rejection(() => analyzeLog(GOOD, { threshold }))
-  expect(error).toMatchObject({ code: 'INVALID_INPUT', details: { field: 'threshold' } })
-  expect(error.message).toContain('a number from 0 to 1')
-})
+test.each([[-0.0001], [1.0001], [Number.NaN], [Infinity], ['0.5'], [null], [1n], [{}]])(
+  'the threshold %p is refused',
+  async (threshold) => {
+    const error = await rejection(() => analyzeLog(GOOD, { threshold }))
+    expect(error).toMatchObject({ code: 'INVALID_INPUT', details: { field: 'threshold' } })
+    expect(error.message).toContain('a number from 0 to 1')
+  },
+)
 
 test.each([[null], [true], [{}], ['abort'], [{ aborted: false }]])('the signal %p is refused', async (signal) => {
   expect(await rejection(() => analyzeLog(GOOD, { signal }))).toMatchObject({ details: { field: 'signal' } })
@@ -114,7 +125,10 @@ test('a record that cannot be read is refused with its place', async () => {
     },
     log_text: 'a',
   }
-  expect(await rejection(() => analyzeBatch([GOOD, hostile]))).toMatchObject({ code: 'INVALID_INPUT', details: { item: 1 } })
+  expect(await rejection(() => analyzeBatch([GOOD, hostile]))).toMatchObject({
+    code: 'INVALID_INPUT',
+    details: { item: 1 },
+  })
   const { proxy, revoke } = Proxy.revocable({}, {})
   revoke()
   expect(await rejection(() => analyzeLog(proxy))).toMatchObject({ code: 'INVALID_INPUT' })
@@ -124,7 +138,11 @@ test('whatever comes in, a promise comes out, and every rejection is an AnomalyE
   const value = fc.anything({ withBigInt: true, withDate: true, withMap: true, withNullPrototype: true })
   await fc.assert(
     fc.asyncProperty(value, value, async (first, second) => {
-      for (const call of [() => analyzeLog(first, second), () => analyzeBatch([first], second), () => analyzeBatch(first)]) {
+      for (const call of [
+        () => analyzeLog(first, second),
+        () => analyzeBatch([first], second),
+        () => analyzeBatch(first),
+      ]) {
         const promise = call()
         const settled = await promise.then(
           () => 'resolved',

@@ -1,5 +1,3 @@
-'use strict'
-
 const { createServer } = require('node:net')
 const { cpSync, mkdtempSync, rmSync, truncateSync, writeFileSync } = require('node:fs')
 const { tmpdir } = require('node:os')
@@ -17,7 +15,11 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }))
 async function waiting() {
   const silent = createServer(() => {})
   await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve))
-  const env = { HF_ENDPOINT: `http://127.0.0.1:${silent.address().port}`, HF_HOME: folder, ANOMALY_MODEL: 'acme/silent' }
+  const env = {
+    HF_ENDPOINT: `http://127.0.0.1:${silent.address().port}`,
+    HF_HOME: folder,
+    ANOMALY_MODEL: 'acme/silent',
+  }
   return { env, close: () => silent.close() }
 }
 

@@ -4,18 +4,18 @@
  */
 
 import {
-  analyzeBatch,
-  analyzeLog,
-  AnomalyError,
-  health,
-  load,
   type Analysis,
   type AnalyzeOptions,
+  AnomalyError,
   type AnomalyErrorCode,
+  analyzeBatch,
+  analyzeLog,
   type Health,
+  health,
   type LoadOptions,
   type LoadProgress,
   type LogRecord,
+  load,
 } from '..'
 
 async function everything(): Promise<void> {

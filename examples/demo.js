@@ -1,5 +1,3 @@
-'use strict'
-
 /**
  * Scores examples/audit.log, or the file that is named, line by line in this process.
  *
@@ -24,7 +22,7 @@ const BAR = 12
 const bar = (score) => '█'.repeat(Math.round(score * BAR)).padEnd(BAR, '░')
 
 /** Control characters of a log line must not reach the terminal. @param {string} text @param {number} width */
-function fit(text, width) {
+function clip(text, width) {
   const characters = [...text.replace(/\p{C}/gu, '·')]
   return characters.length <= width ? characters.join('') : `${characters.slice(0, width - 1).join('')}…`
 }
@@ -47,7 +45,7 @@ async function main() {
     const colour = anomaly ? RED : score >= 0.3 ? YELLOW : GREEN
     const verdict = anomaly ? paint(RED, 'ANOMALY') : paint(DIM, 'ok     ')
     const cells = [String(id).padStart(5), `${paint(colour, bar(score))} ${score.toFixed(4)}`, verdict]
-    console.log(`${cells.join('  ')}  ${fit(records[index].log_text, width)}`)
+    console.log(`${cells.join('  ')}  ${clip(records[index].log_text, width)}`)
   })
 
   const anomalies = analyses.filter(({ is_anomaly: anomaly }) => anomaly).length

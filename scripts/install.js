@@ -1,5 +1,3 @@
-'use strict'
-
 /**
  * What `npm install` runs: nothing if the addon for this platform is there, be it built here or
  * from this package's platform packages; else builds it from source.

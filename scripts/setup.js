@@ -1,5 +1,3 @@
-'use strict'
-
 /**
  * Makes a checkout ready to run: checks the tools, installs the npm packages of package-lock.json,
  * builds the addon in release mode. Each step is skipped or quick when there is nothing to do.

@@ -1,5 +1,3 @@
-'use strict'
-
 /** Checks what must be on a machine before this project can be built from source. */
 
 const { spawnSync } = require('node:child_process')

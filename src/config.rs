@@ -405,7 +405,7 @@ mod tests {
             ("ANOMALY_MAX_QUEUE", "0", "1 to"),
             ("ANOMALY_MAX_QUEUE_BYTES", "1.5", "1 to"),
             ("ANOMALY_MAX_BATCH", "9999999", "1 to"),
-            ("ANOMALY_MODEL", "owner/../name", "hub id"),
+            ("ANOMALY_MODEL", "own..er/name", "hub id"),
             ("ANOMALY_MODEL", "owner/na me", "hub id"),
             ("ANOMALY_MODEL", "owner/name@a b", "hub id"),
             ("ANOMALY_MODEL_REVISION", "../../x", "branch"),

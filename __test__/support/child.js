@@ -1,5 +1,3 @@
-'use strict'
-
 /** Runs programs in processes of their own: a process has one model, and some tests end it. */
 
 const { spawn } = require('node:child_process')
@@ -10,7 +8,9 @@ const TINY = join(ROOT, '__test__', 'fixtures', 'tiny')
 
 /** The variables of this process that have nothing to do with this package. */
 function cleanEnvironment() {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(ANOMALY_|HF_|XDG_|NODE_OPTIONS$)/.test(name)))
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(ANOMALY_|HF_|XDG_|NODE_OPTIONS$)/.test(name)),
+  )
 }
 
 /**
@@ -47,7 +47,10 @@ function run(body, env = {}, { args = [], timeout = 45_000 } = {}) {
     child.stdout.on('data', (chunk) => (stdout += chunk))
     child.stderr.on('data', (chunk) => (stderr += chunk))
     child.on('close', (code, signal) => {
-      const values = stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line))
+      const values = stdout
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line))
       resolve({ code, signal, ms: Date.now() - start, values, stderr })
     })
   })

@@ -1,5 +1,3 @@
-'use strict'
-
 /** Runs before each test file: every file of one Jest worker shares its process, and so its model. */
 
 const { join } = require('node:path')

@@ -1,5 +1,3 @@
-'use strict'
-
 /**
  * A model hub on this machine that speaks the real one's protocol: `/<id>/resolve/<revision>/<file>`
  * with ranges, entity tags (git object id, or SHA-256 for large files, which are redirected to a

@@ -28,9 +28,10 @@ const SILENCE: Duration = Duration::from_millis(9_500);
 const ATTEMPTS: u32 = 4;
 
 /// Sizes in bytes and SHA-256 of the default model's files at its pinned commit.
-const PINS: [(&str, u64, &str); 3] = [
+const PINS: [(&str, u64, &str); 4] = [
     (CONFIG, 629, "582122c8f414793d131e10022ce9ba04e3811a9da6389137ee2f18665b4f4d15"),
     (VOCABULARY, 231_508, "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
+    (TOKENIZER_CONFIG, 48, "5ab9097b4149371c5fd52b2d6e26cb6f9c07c0d19fcfdda895b1adad6b57c3e0"),
     (WEIGHTS, 267_832_558, "7c3919835e442510166d267fe7cbe847e0c51cd26d9ba07b89a57b952b49b8aa"),
 ];
 
@@ -287,7 +288,10 @@ impl Fetch<'_> {
             (None, ApiError::IoError(error)) if is_of_the_disk(error) => return self.unwritable(error),
             (None, ApiError::IoError(error)) => (format!("broke off: {error}"), false),
             (None, ApiError::LockAcquisition(path)) => (
-                format!("was not asked, since another program holds {} and may be downloading the same", path.display()),
+                format!(
+                    "was not asked, since another program holds {} and may be downloading the same",
+                    path.display()
+                ),
                 false,
             ),
             (None, other) => (format!("gave an answer that makes no sense: {other}"), false),

@@ -73,8 +73,13 @@ fn the_bundled_model_scores_as_python_does() {
 #[test]
 fn the_service_s_examples_fall_on_the_right_side() {
     let bundled = detector("bundled", &[]).unwrap();
-    let texts =
-        ["Failed login attempt", "User logged in successfully", "Order rejected", "Order approved", "Permission denied"];
+    let texts = [
+        "Failed login attempt",
+        "User logged in successfully",
+        "Order rejected",
+        "Order approved",
+        "Permission denied",
+    ];
     let flagged: Vec<bool> = score(&bundled, &texts).into_iter().map(|score| score >= 0.7).collect();
     assert_eq!(flagged, [true, false, true, false, true]);
 }
@@ -83,8 +88,7 @@ fn the_service_s_examples_fall_on_the_right_side() {
 #[test]
 fn the_default_model_gives_its_published_logits() {
     let variables: Vec<(String, String)> = std::env::vars().collect();
-    let mut pairs: Vec<(&str, &str)> =
-        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mut pairs: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     pairs.retain(|(name, _)| *name != "HF_HUB_OFFLINE" && !name.starts_with("ANOMALY_"));
     pairs.push(("HF_HUB_OFFLINE", "1"));
     let Ok(default) = detector(audit_anomaly::config::DEFAULT_MODEL, &pairs) else {
