@@ -3,7 +3,22 @@
  * an AnomalyError. The types are in index.d.ts, the work is done in src/.
  */
 
-const binding = require('./binding.js')
+const binding = loadBinding()
+
+/** The addon; if it cannot be loaded, an error that says why and what to do. */
+function loadBinding() {
+  try {
+    return require('./binding.js')
+  } catch (error) {
+    // The generated loader collects what each attempt said, one in the cause of the other.
+    let reason = /** @type {any} */ (error)
+    while (reason?.cause) reason = reason.cause
+    const message =
+      `audit-anomaly: the addon for ${process.platform}-${process.arch} cannot be loaded: ${reason?.message ?? reason}\n` +
+      `Build it with: npm --prefix ${JSON.stringify(__dirname)} run setup`
+    throw new Error(message, { cause: error })
+  }
+}
 
 /**
  * What every function of this package rejects with, save for an abort, which rejects with the

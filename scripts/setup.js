@@ -10,11 +10,15 @@ const { requireToolchain } = require('./toolchain.js')
 
 const ROOT = join(__dirname, '..')
 
+// npm tells its scripts which project it works for; that may be another one, which depends on this.
+const { npm_config_local_prefix: _, ...environment } = process.env
+
 /** @param {string} title @param {string} command @param {string[]} args */
 function step(title, command, args) {
   console.error(`\n> ${title}`)
   const { status, error } = spawnSync(command, args, {
     cwd: ROOT,
+    env: environment,
     // Progress goes to standard error, and leaves standard output to whoever asked.
     stdio: ['ignore', 2, 2],
     shell: process.platform === 'win32',
