@@ -43,7 +43,9 @@ function canBuild() {
 function setup(hasPackages) {
   requireToolchain()
   if (!hasPackages()) {
-    step('installing npm packages', 'npm', ['ci', '--ignore-scripts', '--no-fund', '--no-audit'])
+    // Not `npm ci`, which refuses a lock without the binaries of every other platform, as npm writes it
+    // where the registry has those of one alone. The versions are still those of the lock.
+    step('installing npm packages', 'npm', ['install', '--no-save', '--ignore-scripts', '--no-fund', '--no-audit'])
   }
   // cargo knows best what has to be built again.
   step('building the addon (the first time takes some minutes)', 'npm', ['run', '--silent', 'build'])

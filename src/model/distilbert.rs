@@ -97,7 +97,7 @@ impl DistilBertConfig {
                 return invalid(format!("{field} is {value}, which makes no sense"));
             }
         }
-        if config.dim % config.n_heads != 0 {
+        if !config.dim.is_multiple_of(config.n_heads) {
             return invalid(format!("dim {} is not a multiple of n_heads {}", config.dim, config.n_heads));
         }
         if config.id2label.is_empty() {
