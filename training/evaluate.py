@@ -57,9 +57,9 @@ def score_with_engine(model, texts):
 
 
 def read_audit(path):
-    """`(label, style, text)` of every row."""
+    """`(label, style, text)` of every row; a source column before the text may be there or not."""
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
-    return [(int(label), style, text) for label, style, _, text in rows]
+    return [(int(row[0]), row[1], row[-1]) for row in rows]
 
 
 def auc(scores, labels):

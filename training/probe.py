@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from corpus import read_corpus
-from evaluate import ROOT, THRESHOLD, score_with_transformers
+from calibrate import HOLDOUT
+from evaluate import ROOT, THRESHOLD, read_audit, score_with_transformers
 from generate import NOTHING, Generator
-from render import RENDERERS
 from wordpiece import build_tokenizer
 
 
@@ -21,8 +21,7 @@ def long_text(calm, loud, depth, tokens_of, rng, limit=500):
     join = rng.choice(["\n", " | ", "; "])
     parts, length = [], tokens_of(loud) if loud else 0
     while True:
-        template = rng.choice(calm)
-        text = RENDERERS[template.style](template.fill(rng), 0, rng)
+        text = rng.choice(calm)
         length += tokens_of(text) + 1
         if length > limit:
             break
@@ -39,8 +38,8 @@ def main():
     o = parser.parse_args()
     tokenizer = build_tokenizer((o.model / "vocab.txt").read_text(encoding="utf-8").splitlines())
     rng = random.Random(1)
-    held_out = Generator([t for t in read_corpus() if t.held_out])
-    calm, loud = ([t for t in held_out.by_label[label] if t.style == "sentence"] for label in (0, 1))
+    rows = read_audit(HOLDOUT)
+    calm, loud = ([text for label, style, text in rows if label == wanted and style == "sentence"] for wanted in (0, 1))
 
     def tokens_of(text):
         return len(tokenizer.encode(text).ids) - 2
@@ -48,12 +47,13 @@ def main():
     depths = [None, 0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]
     print("| one unseen anomalous sentence in 500 tokens of unseen routine lines, at | flagged | mean score |\n|---|---|---|")
     for depth in depths:
-        texts = [long_text(calm, None if depth is None else rng.choice(loud).fill(rng), depth, tokens_of, rng) for _ in range(o.texts)]
+        texts = [long_text(calm, None if depth is None else rng.choice(loud), depth, tokens_of, rng) for _ in range(o.texts)]
         scores = score_with_transformers(o.model, texts, batch=8)
         print(f"| {'nowhere (all routine)' if depth is None else f'{depth:.0%} of the way'} | {np.mean(scores >= THRESHOLD):.2f} | {scores.mean():.3f} |")
 
     texts = ["", *NOTHING]
-    texts += [held_out.nothing(rng).text for _ in range(200)]
+    generator = Generator(read_corpus())
+    texts += [generator.nothing(rng).text for _ in range(200)]
     scores = score_with_transformers(o.model, texts)
     print(f"\nempty and near-empty texts: {np.mean(scores < 0.5):.3f} of {len(texts)} below 0.5; empty text {scores[0]:.4f}")
     for i in np.argsort(-scores)[:8]:

@@ -43,6 +43,7 @@ def options():
     parser.add_argument("--imitation-epochs", type=float, default=2.5)
     parser.add_argument("--epochs", type=int, default=8, help="passes over the corpus, each with fresh fillings")
     parser.add_argument("--average-from", type=int, default=2, help="the weights are the mean of those at the end of this epoch and every later one")
+    parser.add_argument("--settle-epochs", type=int, default=4, help="passes of each of the two settling stages")
     parser.add_argument("--sst2-passes", type=float, default=0.9)
     parser.add_argument("--wordnet-texts", type=int, default=40_000)
     parser.add_argument("--sst2-texts", type=int, default=20_000)
@@ -155,8 +156,44 @@ def learn(model, encode, generator, sst2, pool, targets, o, rate=4e-4):
         snapshots.append({k: v.clone() for k, v in (average or model.state_dict()).items()})
         torch.save(snapshots[-1], o.work / f"labels-{epoch + 1}.pt")
     progress.close()
-    kept = snapshots[min(o.average_from, o.epochs) - 1 :]
-    return {key: sum(snapshot[key] for snapshot in kept) / len(kept) for key in kept[0]}
+    return mean_of(*snapshots[min(o.average_from, o.epochs) - 1 :])
+
+
+def settle(model, encode, generator, sst2, o, name, share, films, long_texts, rate=2e-4):
+    """Stage C: labels alone at a lower rate, on every cloud event and record and on a `share` of the other lines, with
+    `long_texts` texts of many lines an epoch. Returns averaged weights.
+    """
+    model.train()
+    optimizer, rng = optimizer_of(model, rate), seeded(o.seed, name)
+    average, step, steps = None, 0, None
+    progress = tqdm(total=o.settle_epochs, desc=name, mininterval=10)
+    for epoch in range(o.settle_epochs):
+        lines = generator.epoch(f"{o.seed}/{name}/{epoch}")
+        dense = ("cloud", "record")
+        lines = [l for l in lines if l.source < 0 or generator.templates[l.source].style in dense or rng.random() < share]
+        lines += [generator.long(rng, rng.choice((80, 150, 250, 350, 480))) for _ in range(long_texts)]
+        rows = [(row, 1 - l.label) for row, l in zip(encode([l.text for l in lines]), lines) if l.source >= 0 or len(row) < LIMIT]
+        film = seeded(o.seed, name, "sst2", epoch).sample(sst2, films)
+        rows += [(row, 1 - label) for row, (_, label) in zip(encode([text for text, _ in film]), film)]
+        batches = bucket([len(row) for row, _ in rows], o.budget, seeded(o.seed, name, "order", epoch))
+        steps = steps or len(batches) * o.settle_epochs
+        for batch in batches:
+            tokens = pad([blur(row, rng, 0.1) if rng.random() < 0.25 and len(row) > 5 else row for row, _ in (rows[i] for i in batch)])
+            labels = torch.tensor([rows[i][1] for i in batch])
+            first = model(tokens, shifted(tokens, rng) if rng.random() < 0.12 else None)
+            loss = F.cross_entropy(model.logits(first), labels, label_smoothing=0.02)
+            step_of(optimizer, model, loss, rate * schedule(min(step, steps - 1), steps))
+            step += 1
+            if step > 0.4 * steps:
+                average = blend(average, model, 0.99)
+            progress.update(1 / len(batches))
+    progress.close()
+    return average
+
+
+def mean_of(*weights):
+    """The mean of several sets of weights."""
+    return {key: sum(each[key] for each in weights) / len(weights) for key in weights[0]}
 
 
 @torch.no_grad()
@@ -178,15 +215,14 @@ def main():
     o.work.mkdir(parents=True, exist_ok=True)
 
     templates = read_corpus()
-    training = [t for t in templates if not t.held_out]
-    held_out = [t for t in templates if t.held_out]
+    training = templates
     base = read_corpus(extra=False)  # what the vocabulary and the imitation see; extra*.txt may grow without repeating them
     sst2 = read_sst2(o.sst2, "train")
     films = list(dict.fromkeys(text for text, _ in sst2))
     glosses = read_wordnet(o.wordnet)[: o.wordnet_texts]
     public = public_lines(o.lines)
-    fills = [t.canonical() for t in base if not t.held_out]
-    print(f"{len(training):,} templates to train on, {len(held_out):,} held out; {len(films):,} film texts, {len(glosses):,} WordNet texts, {len(public):,} public lines")
+    fills = [t.canonical() for t in base]
+    print(f"{len(training):,} templates; {len(films):,} film texts, {len(glosses):,} WordNet texts, {len(public):,} public lines")
 
     corpus_words = [t.text for t in base]
     if o.vocab:
@@ -219,11 +255,17 @@ def main():
     targets[: len(training)][narrow] = teacher.embed([t.canonical() for t, kept in zip(training, narrow) if kept])
     targets[len(training) :] = teacher.embed(general)
     average = learn(model, encode, generator, sst2, general, targets, o)
-    model.load_state_dict(average)
     torch.save(average, o.work / "labels.pt")
     print(f"labels done [{time.time() - began:.0f} s]")
 
-    calibrate.fold(model, encode, held_out, o.seed)
+    model.load_state_dict(average)
+    settled = settle(model, encode, generator, sst2, o, "settle", share=0.6, films=5_000, long_texts=0)
+    model.load_state_dict(mean_of(average, settled))
+    settled = settle(model, encode, generator, sst2, o, "lengthen", share=0.5, films=4_000, long_texts=2_400)
+    model.load_state_dict(settled)
+    print(f"settled [{time.time() - began:.0f} s]")
+
+    calibrate.fold(model, encode)
     model.save(o.out)
     print(f"{o.out} written [{time.time() - began:.0f} s]")
 
