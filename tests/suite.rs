@@ -10,6 +10,8 @@ mod models;
 mod reference;
 #[path = "suite/tokenizer.rs"]
 mod tokenizer;
+#[path = "suite/windows.rs"]
+mod windows;
 
 use std::path::PathBuf;
 use std::sync::Arc;

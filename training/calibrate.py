@@ -1,4 +1,4 @@
-"""A temperature and a bias, found on lines that training never saw, folded into the classifier's weights.
+"""A temperature, found on lines that training never saw, folded into the classifier's weights.
 
 The lines are those of holdout.tsv, written apart from the corpus. Templates kept out of the corpus would not do: most have a
 twin in it that differs in two words and has the other label.
@@ -12,6 +12,8 @@ import torch
 from batches import bucket, pad, seeded
 
 HOLDOUT = Path(__file__).parent / "holdout.tsv"
+THRESHOLD = 0.7
+FALSE_ALARMS = 0.08
 
 
 @torch.no_grad()
@@ -25,20 +27,15 @@ def margins(model, ids):
     return out
 
 
-def fit(margin, label, steps=400):
-    """Scale and shift that minimise the log loss of sigmoid(scale * margin + shift)."""
-    x, y = torch.from_numpy(margin), torch.tensor(label, dtype=torch.float64)
-    scale, shift = torch.ones((), dtype=torch.float64, requires_grad=True), torch.zeros((), dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS([scale, shift], max_iter=steps)
-
-    def closure():
-        solver.zero_grad()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(scale * x + shift, y)
-        loss.backward()
-        return loss
-
-    solver.step(closure)
-    return scale.item(), shift.item()
+def fit(margin, label):
+    """The scale that minimises the log loss of sigmoid(scale * margin) (temperature scaling, Guo et al., arXiv:1706.04599),
+    lowered until at most FALSE_ALARMS of the routine lines reach THRESHOLD."""
+    label = np.asarray(label)
+    scales = np.linspace(0.2, 3, 281)
+    losses = [np.logaddexp(0, -(2 * label - 1) * scale * margin).mean() for scale in scales]
+    needed = np.log(THRESHOLD / (1 - THRESHOLD))
+    quiet = [scale for scale in scales if (scale * margin[label == 0] >= needed).mean() <= FALSE_ALARMS]
+    return float(min(scales[np.argmin(losses)], max(quiet)))
 
 
 def fold(model, encode, path=HOLDOUT):
@@ -46,15 +43,12 @@ def fold(model, encode, path=HOLDOUT):
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
     labels = [int(row[0]) for row in rows]
     margin = margins(model, encode([row[-1] for row in rows]))
-    scale, shift = fit(margin, labels)
+    scale = fit(margin, labels)
     with torch.no_grad():
-        weight, bias = model.classifier.weight, model.classifier.bias
-        weight.mul_(scale)
-        bias.mul_(scale)
-        bias[0] += shift / 2
-        bias[1] -= shift / 2
+        model.classifier.weight.mul_(scale)
+        model.classifier.bias.mul_(scale)
     report("hold-out, before", margin, labels)
-    report(f"hold-out, calibrated (x{scale:.3f}, {shift:+.3f})", scale * margin + shift, labels)
+    report(f"hold-out, calibrated (x{scale:.3f})", scale * margin, labels)
 
 
 def report(title, margin, labels):

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use audit_anomaly::detector::Detector;
 use proptest::prelude::*;
 
-use crate::{detector, score, tiny};
+use crate::{score, tiny};
 
 static ONE_THREAD: LazyLock<Detector> = LazyLock::new(|| tiny(&[("ANOMALY_THREADS", "1")]));
 static THREE_THREADS: LazyLock<Detector> = LazyLock::new(|| tiny(&[("ANOMALY_THREADS", "3")]));
@@ -38,21 +38,6 @@ proptest! {
             prop_assert_eq!(alone.to_bits(), elsewhere.to_bits());
             prop_assert!((0.0..=1.0).contains(&alone));
         }
-    }
-}
-
-#[test]
-fn a_failure_is_found_anywhere_in_a_long_text() {
-    let bundled = detector("bundled", &[]).unwrap();
-    let routine = "Order accepted and parcel handed to the carrier on time. Invoice sent and payment received. ";
-    let words: Vec<&str> = routine.split_whitespace().cycle().take(3_000).collect();
-    let quiet = score(&bundled, &[words.join(" ")])[0];
-    assert!(quiet < 0.5, "3,000 routine words score {quiet}");
-    for place in [0, 1, 250, 380, 509, 700, 1_500, 2_250, 2_990, 3_000] {
-        let mut with_failure = words.clone();
-        with_failure.insert(place, "FATAL: payment database corrupted, all transactions lost and the backup failed.");
-        let found = score(&bundled, &[with_failure.join(" ")])[0];
-        assert!(found >= 0.7, "a failure at word {place} scores {found}");
     }
 }
 
