@@ -102,8 +102,8 @@ test.each([[null], [5], ['x']])('the listener %p is refused', async (onProgress)
 test('a text may be as long as the limit, in bytes, and no longer', async () => {
   const limit = 65_536
   for (const [longest, tooLong] of [
-    ['a '.repeat(limit / 2), 'a '.repeat(limit / 2) + 'a'],
-    ['é '.repeat(limit / 4) + 'é'.repeat(limit / 8), 'é'.repeat(limit / 2) + 'a'],
+    ['a '.repeat(limit / 2), `${'a '.repeat(limit / 2)}a`],
+    ['é '.repeat(limit / 4) + 'é'.repeat(limit / 8), `${'é'.repeat(limit / 2)}a`],
   ]) {
     expect((await analyzeLog({ log_id: 1, log_text: longest })).log_id).toBe(1)
     const error = await rejection(() => analyzeBatch([GOOD, { log_id: 2, log_text: tooLong }]))
