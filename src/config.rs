@@ -76,6 +76,8 @@ pub enum Precision {
     /// Single precision, equal to Python `transformers` within 1e-5.
     #[default]
     F32,
+    /// 8-bit products: a quarter of the memory and faster, with small differences to the scores.
+    Int8,
 }
 
 /// How to reach the hub: the variables that Python's `huggingface_hub` reads.
@@ -206,7 +208,8 @@ impl Environment<'_> {
     fn precision(&self) -> Result<Precision> {
         match self.get("ANOMALY_PRECISION").as_deref().map(str::trim) {
             None | Some("f32") => Ok(Precision::F32),
-            Some(other) => Err(refused("ANOMALY_PRECISION", other, "f32 (int8 is not in this version)")),
+            Some("int8") => Ok(Precision::Int8),
+            Some(other) => Err(refused("ANOMALY_PRECISION", other, "f32 or int8")),
         }
     }
 
@@ -397,8 +400,7 @@ mod tests {
             ("ANOMALY_MAX_TEXT_BYTES", "64k", "whole number"),
             ("ANOMALY_THREADS", "0", "1 to 1024"),
             ("ANOMALY_THREADS", "1e3", "1 to 1024"),
-            ("ANOMALY_PRECISION", "int4", "f32"),
-            ("ANOMALY_PRECISION", "int8", "not in this version"),
+            ("ANOMALY_PRECISION", "int4", "f32 or int8"),
             ("ANOMALY_LABELS", "NEGATIVE,", "commas"),
             ("ANOMALY_CACHE_SIZE", "-1", "0 to"),
             ("ANOMALY_CACHE_BYTES", "many", "0 to"),

@@ -7,9 +7,10 @@ use once_cell::sync::OnceCell;
 use rayon::prelude::*;
 
 use crate::analysis;
-use crate::config::{ModelConfig, Precision};
+use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::Classifier;
+use crate::model::ops::threads::Threads;
 use crate::model::progress::{Meter, Progress};
 use crate::model::source::Source;
 
@@ -27,15 +28,13 @@ impl Detector {
     /// # Errors
     /// Those of [`Source::find`] and of [`Classifier::load`].
     pub fn load(config: &ModelConfig, meter: &Arc<Meter>) -> Result<(Self, Option<String>)> {
-        // There is one arithmetic so far; a second one must be chosen here.
-        let Precision::F32 = config.precision;
         let source = Source::find(&config.choice, &config.hub, meter)?;
-        let classifier = Classifier::load(&source.files, &config.labels)?;
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(config.threads.get())
             .thread_name(|index| format!("anomaly-{index}"))
             .build()
             .map_err(|error| Error::Internal(format!("the threads cannot start: {error}")))?;
+        let classifier = threads.install(|| Classifier::load(&source.files, &config.labels, config.precision))?;
         Ok((Detector { classifier, name: source.name, threads }, source.warning))
     }
 
@@ -62,11 +61,10 @@ impl Detector {
     }
 
     fn score_here(&self, texts: &[impl AsRef<str> + Sync], cancelled: &AtomicBool) -> Result<Vec<f64>> {
-        let unless_cancelled = || if cancelled.load(Ordering::Relaxed) { Err(Error::Aborted) } else { Ok(()) };
         let windows: Vec<Vec<Vec<u32>>> = texts
             .par_iter()
             .map(|text| {
-                unless_cancelled()?;
+                unless(cancelled)?;
                 self.classifier.tokenizer().windows(text.as_ref())
             })
             .collect::<Result<_>>()?;
@@ -76,21 +74,64 @@ impl Detector {
             .enumerate()
             .flat_map(|(text, windows)| windows.iter().map(move |window| (text, window.as_slice())))
             .collect();
-        let scored: Vec<(usize, f64)> = flat
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|(text, window)| {
-                unless_cancelled()?;
-                let logits = self.classifier.logits(window)?;
-                Ok((text, analysis::probability(&logits, self.classifier.anomalous())))
-            })
-            .collect::<Result<_>>()?;
+        let threads = self.threads.current_num_threads();
+        let batches = batches(&flat, threads);
+        let scored: Vec<Vec<(usize, f64)>> = match &batches[..] {
+            [batch] => vec![self.score_batch(batch, Threads(threads), cancelled)?],
+            batches => batches
+                .par_iter()
+                .with_max_len(1)
+                .map(|batch| self.score_batch(batch, Threads(1), cancelled))
+                .collect::<Result<_>>()?,
+        };
         let mut scores = vec![0.0_f64; texts.len()];
-        for (text, score) in scored {
+        for (text, score) in scored.into_iter().flatten() {
             scores[text] = scores[text].max(score);
         }
         Ok(scores)
     }
+
+    /// The score of each window, with the index of its text.
+    fn score_batch(
+        &self,
+        batch: &[(usize, &[u32])],
+        threads: Threads,
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<(usize, f64)>> {
+        unless(cancelled)?;
+        let sequences: Vec<&[u32]> = batch.iter().map(|(_, window)| *window).collect();
+        let logits = self.classifier.logits(&sequences, threads)?;
+        let score = |logits: &Vec<f32>| analysis::probability(logits, self.classifier.anomalous());
+        Ok(batch.iter().zip(&logits).map(|((text, _), logits)| (*text, score(logits))).collect())
+    }
+}
+
+/// Tokens of one batch: enough that the weights are worth their way from memory, few enough that
+/// the activations stay in the cache.
+const BATCH_TOKENS: usize = 128;
+
+/// Cuts `windows` into batches of about [`BATCH_TOKENS`] tokens, or of fewer where there would be
+/// less than one for each thread.
+fn batches<'a, 'b>(windows: &'a [(usize, &'b [u32])], threads: usize) -> Vec<&'a [(usize, &'b [u32])]> {
+    let total: usize = windows.iter().map(|(_, window)| window.len()).sum();
+    let budget = total.div_ceil(threads).clamp(BATCH_TOKENS / 2, BATCH_TOKENS);
+    let mut batches = Vec::with_capacity(total / budget + 1);
+    let (mut start, mut tokens) = (0, 0);
+    for (index, (_, window)) in windows.iter().enumerate() {
+        if index > start && tokens + window.len() > budget {
+            batches.push(&windows[start..index]);
+            (start, tokens) = (index, 0);
+        }
+        tokens += window.len();
+    }
+    if start < windows.len() {
+        batches.push(&windows[start..]);
+    }
+    batches
+}
+
+fn unless(cancelled: &AtomicBool) -> Result<()> {
+    if cancelled.load(Ordering::Relaxed) { Err(Error::Aborted) } else { Ok(()) }
 }
 
 /// The one detector of the process, loaded when first needed.

@@ -6,6 +6,8 @@ mod golden;
 mod invariance;
 #[path = "suite/models.rs"]
 mod models;
+#[path = "suite/ops.rs"]
+mod ops;
 #[path = "suite/reference.rs"]
 mod reference;
 #[path = "suite/tokenizer.rs"]

@@ -6,20 +6,28 @@
 //! residual, and a head of two linear layers on the first token. `candle-transformers` has the
 //! encoder alone, with the tanh GELU, so it serves only as a reference in the tests.
 //!
-//! One sequence goes through at a time, so no padding and no mask exist, and a text's logits
-//! cannot depend on what else is scored.
+//! candle holds the graph; the arithmetic is that of [`super::ops`]. Sequences follow one another in
+//! one matrix of tokens, without padding or mask.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use candle_core::{D, Result as CandleResult, Tensor};
+use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::files::{CONFIG, ModelFiles};
-use super::weights::Weights;
+use super::ops::attention::Attention;
+use super::ops::embedding::{Embed, Embeddings};
+use super::ops::level::Level;
+use super::ops::linear::{Activation, Linear, ResidualLinear};
+use super::ops::matrix::Matrix;
+use super::ops::norm::LayerNorm;
+use super::ops::threads::Threads;
+use super::weights::{MappedTensor, Weights};
+use crate::config::Precision;
 use crate::error::{Error, Result};
-
-/// Layer norm's epsilon, fixed in the architecture.
-const EPSILON: f32 = 1e-12;
 
 /// `config.json`; absent fields have the defaults of Python's `DistilBertConfig`.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,14 +45,6 @@ pub struct DistilBertConfig {
     n_heads: usize,
     dim: usize,
     hidden_dim: usize,
-}
-
-/// The function between the two linear layers of a block.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Activation {
-    Gelu,
-    Relu,
 }
 
 impl Default for DistilBertConfig {
@@ -115,163 +115,303 @@ impl DistilBertConfig {
     }
 }
 
+/// Rows of the feed-forward network that are computed at a time: the wide vectors between its two
+/// layers then stay in the second level of the cache.
+const FEED_FORWARD_ROWS: usize = 128;
+
 /// The network.
 pub struct DistilBert {
-    word_embeddings: Tensor,
-    position_embeddings: Tensor,
-    embedding_norm: LayerNorm,
+    level: Level,
+    sizes: Sizes,
+    embeddings: Embeddings,
     blocks: Vec<Block>,
+    last: LastBlock,
     pre_classifier: Linear,
     classifier: Linear,
+    /// Those that no forward pass is using.
+    workspaces: Mutex<Vec<Workspace>>,
+}
+
+#[derive(Clone, Copy)]
+struct Sizes {
+    dim: usize,
+    hidden_dim: usize,
+    heads: usize,
+    labels: usize,
 }
 
 impl DistilBert {
-    /// Takes the tensors of `DistilBertForSequenceClassification` out of `weights`.
+    /// Takes the tensors of `DistilBertForSequenceClassification` out of `weights` and packs them
+    /// for `level`, block by block on the threads of the pool that this is called in.
     ///
     /// # Errors
-    /// [`Error::ModelInvalid`] for a missing tensor or another shape than `config` says.
-    pub fn load(config: &DistilBertConfig, weights: &Weights<'_>) -> Result<Self> {
-        let dim = config.dim;
+    /// [`Error::ModelInvalid`] for a missing tensor, another shape than `config` says, or an int8
+    /// weight that is not finite.
+    pub fn load(config: &DistilBertConfig, weights: &Weights, precision: Precision, level: Level) -> Result<Self> {
+        let (dim, labels, last) = (config.dim, config.id2label.len(), config.n_layers - 1);
+        let loader = Loader { config, level, precision };
         let embeddings = weights.at("distilbert.embeddings");
         let layers = weights.at("distilbert.transformer.layer");
+        let (last, blocks): (_, Result<_>) = rayon::join(
+            || LastBlock::load(&loader, &layers.at(last)),
+            || (0..last).into_par_iter().map(|layer| Block::load(&loader, &layers.at(layer))).collect(),
+        );
+        // The head is small, and an error in it shows at once: it stays in f32.
+        let head = Loader { precision: Precision::F32, ..loader };
         Ok(DistilBert {
-            word_embeddings: embeddings.at("word_embeddings").get("weight", &[config.vocab_size, dim])?,
-            position_embeddings: embeddings
-                .at("position_embeddings")
-                .get("weight", &[config.max_position_embeddings, dim])?,
-            embedding_norm: LayerNorm::load(dim, &embeddings.at("LayerNorm"))?,
-            blocks: (0..config.n_layers).map(|layer| Block::load(config, &layers.at(layer))).collect::<Result<_>>()?,
-            pre_classifier: Linear::load(dim, dim, &weights.at("pre_classifier"))?,
-            classifier: Linear::load(dim, config.id2label.len(), &weights.at("classifier"))?,
+            level,
+            sizes: Sizes { dim, hidden_dim: config.hidden_dim, heads: config.n_heads, labels },
+            embeddings: Embeddings {
+                words: embeddings.at("word_embeddings").map("weight", &[config.vocab_size, dim])?,
+                positions: embeddings
+                    .at("position_embeddings")
+                    .read("weight", &[config.max_position_embeddings, dim])?,
+                norm: loader.norm(&embeddings.at("LayerNorm"))?,
+            },
+            blocks: blocks?,
+            last: last?,
+            pre_classifier: head.linear(&[weights.at("pre_classifier")], dim, dim, Activation::Relu)?,
+            classifier: head.linear(&[weights.at("classifier")], dim, labels, Activation::None)?,
+            workspaces: Mutex::default(),
         })
     }
 
-    /// One logit per label for `ids`, of shape `[tokens]`, with at most `max_position_embeddings`
-    /// tokens.
+    /// One logit per label for each of `sequences`, of token ids, with at most
+    /// `max_position_embeddings` tokens each.
+    ///
+    /// Must be called on a thread of the pool that `threads` are to be of.
     ///
     /// # Errors
     /// candle's, for ids or lengths out of bounds.
-    pub fn forward(&self, ids: &Tensor) -> CandleResult<Vec<f32>> {
-        let words = self.word_embeddings.index_select(ids, 0)?;
-        let positions = self.position_embeddings.narrow(0, 0, ids.dim(0)?)?;
-        let mut hidden = self.embedding_norm.forward(&(words + positions)?)?;
-        let (last, blocks) = self.blocks.split_last().expect("n_layers is at least 1");
-        for block in blocks {
-            hidden = block.forward(&hidden, &hidden)?;
+    pub fn forward(&self, sequences: &[&[u32]], threads: Threads) -> CandleResult<Vec<Vec<f32>>> {
+        let tokens = sequences.iter().map(|sequence| sequence.len()).sum();
+        let free = self.workspaces().pop();
+        let workspace = match free.filter(|free| free.holds(tokens, sequences.len())) {
+            Some(free) => free,
+            None => Workspace::new(tokens, sequences.len(), self.sizes)?,
+        };
+        let logits = self.forward_in(&workspace, sequences, tokens, threads);
+        self.workspaces().push(workspace);
+        logits
+    }
+
+    fn forward_in(
+        &self,
+        workspace: &Workspace,
+        sequences: &[&[u32]],
+        tokens: usize,
+        threads: Threads,
+    ) -> CandleResult<Vec<Vec<f32>>> {
+        let dim = self.sizes.dim;
+        let mut whole = Vec::with_capacity(sequences.len());
+        let mut start = 0;
+        for sequence in sequences {
+            let end = start + sequence.len();
+            whole.push((start..end, start..end));
+            start = end;
         }
+
+        let hidden = workspace.hidden.narrow(0, 0, tokens)?;
+        let attended = workspace.attended.narrow(0, 0, tokens)?;
+        let context = workspace.context.narrow(0, 0, tokens)?;
+        let projected = workspace.projected.narrow(0, 0, tokens)?;
+        let queries = projected.narrow(1, 0, dim)?;
+        let keys_values = projected.narrow(1, dim, 2 * dim)?;
+        hidden.inplace_op1(&Embed { embeddings: &self.embeddings, level: self.level, sequences })?;
+        for block in &self.blocks {
+            projected.inplace_op2(&hidden, &block.query_key_value.on(threads))?;
+            context.inplace_op3(&queries, &keys_values, &self.attention(&whole, threads))?;
+            attended.inplace_op3(&context, &hidden, &block.output.on(threads))?;
+            block.feed_forward.forward(&attended, &hidden, &workspace.inner, threads)?;
+        }
+
         // The head sees the first token alone, and so the last block computes no other.
-        let first = last.forward(&hidden.narrow(0, 0, 1)?, &hidden)?;
-        let pooled = self.pre_classifier.forward(&first)?.relu()?;
-        self.classifier.forward(&pooled)?.squeeze(0)?.to_vec1()
+        let starts: Vec<u32> = whole.iter().map(|(_, tokens)| tokens.start as u32).collect();
+        let count = starts.len();
+        let first = hidden.index_select(&Tensor::new(starts, &Device::Cpu)?, 0)?;
+        let firsts: Vec<_> = whole.into_iter().enumerate().map(|(row, (_, tokens))| (row..row + 1, tokens)).collect();
+        // The same memory as before, in shorter rows.
+        let keys_values = workspace.projected.flatten_all()?.narrow(0, 0, tokens * 2 * dim)?;
+        let keys_values = keys_values.reshape((tokens, 2 * dim))?;
+        let queries = workspace.attended.narrow(0, 0, count)?;
+        let context = workspace.context.narrow(0, 0, count)?;
+        keys_values.inplace_op2(&hidden, &self.last.key_value.on(threads))?;
+        queries.inplace_op2(&first, &self.last.query.on(threads))?;
+        context.inplace_op3(&queries, &keys_values, &self.attention(&firsts, threads))?;
+        // In the place of the queries, which are spent.
+        let attended = queries;
+        attended.inplace_op3(&context, &first, &self.last.output.on(threads))?;
+        self.last.feed_forward.forward(&attended, &first, &workspace.inner, threads)?;
+
+        context.inplace_op2(&first, &self.pre_classifier.on(threads))?;
+        let logits = workspace.logits.narrow(0, 0, count)?;
+        logits.inplace_op2(&context, &self.classifier.on(threads))?;
+        logits.to_vec2()
+    }
+
+    fn attention<'a>(&self, sequences: &'a [(Range<usize>, Range<usize>)], threads: Threads) -> Attention<'a> {
+        Attention { level: self.level, threads, heads: self.sizes.heads, sequences }
+    }
+
+    fn workspaces(&self) -> MutexGuard<'_, Vec<Workspace>> {
+        // Nothing panics while it holds the lock.
+        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tensors that a forward pass writes, kept from one to the next.
+struct Workspace {
+    /// `[tokens, dim]`: the output of a block.
+    hidden: Tensor,
+    /// `[tokens, 3 dim]`: queries, keys and values side by side.
+    projected: Tensor,
+    /// `[tokens, dim]`: what attention gives.
+    context: Tensor,
+    /// `[tokens, dim]`: after attention's residual and norm.
+    attended: Tensor,
+    /// `[at most FEED_FORWARD_ROWS, hidden_dim]`: between the layers of the feed-forward network.
+    inner: Tensor,
+    /// `[sequences, labels]`.
+    logits: Tensor,
+}
+
+impl Workspace {
+    /// For as many tokens in as many sequences, and some more.
+    fn new(tokens: usize, sequences: usize, sizes: Sizes) -> CandleResult<Self> {
+        let Sizes { dim, hidden_dim, labels, .. } = sizes;
+        let (tokens, sequences) = (tokens.next_power_of_two(), sequences.next_power_of_two());
+        let matrix = |rows, columns| Tensor::zeros((rows, columns), DType::F32, &Device::Cpu);
+        Ok(Workspace {
+            hidden: matrix(tokens, dim)?,
+            projected: matrix(tokens, 3 * dim)?,
+            context: matrix(tokens, dim)?,
+            attended: matrix(tokens, dim)?,
+            inner: matrix(tokens.min(FEED_FORWARD_ROWS), hidden_dim)?,
+            logits: matrix(sequences, labels)?,
+        })
+    }
+
+    fn holds(&self, tokens: usize, sequences: usize) -> bool {
+        self.hidden.dims()[0] >= tokens && self.logits.dims()[0] >= sequences
     }
 }
 
 /// One transformer block.
 struct Block {
-    attention: Attention,
-    attention_norm: LayerNorm,
-    lin1: Linear,
-    lin2: Linear,
-    activation: Activation,
-    output_norm: LayerNorm,
+    query_key_value: Linear,
+    output: ResidualLinear,
+    feed_forward: FeedForward,
 }
 
 impl Block {
-    fn load(config: &DistilBertConfig, weights: &Weights<'_>) -> Result<Self> {
-        let (dim, hidden_dim) = (config.dim, config.hidden_dim);
+    fn load(loader: &Loader<'_>, weights: &Weights) -> Result<Self> {
+        let dim = loader.config.dim;
+        let parts = ["q_lin", "k_lin", "v_lin"].map(|name| weights.at("attention").at(name));
         Ok(Block {
-            attention: Attention::load(config, &weights.at("attention"))?,
-            attention_norm: LayerNorm::load(dim, &weights.at("sa_layer_norm"))?,
-            lin1: Linear::load(dim, hidden_dim, &weights.at("ffn.lin1"))?,
-            lin2: Linear::load(hidden_dim, dim, &weights.at("ffn.lin2"))?,
-            activation: config.activation,
-            output_norm: LayerNorm::load(dim, &weights.at("output_layer_norm"))?,
+            query_key_value: loader.linear(&parts, dim, dim, Activation::None)?,
+            output: loader.attention_output(weights)?,
+            feed_forward: FeedForward::load(loader, weights)?,
+        })
+    }
+}
+
+/// The last transformer block, whose queries are first tokens alone.
+struct LastBlock {
+    query: Linear,
+    key_value: Linear,
+    output: ResidualLinear,
+    feed_forward: FeedForward,
+}
+
+impl LastBlock {
+    fn load(loader: &Loader<'_>, weights: &Weights) -> Result<Self> {
+        let dim = loader.config.dim;
+        let [query, key, value] = ["q_lin", "k_lin", "v_lin"].map(|name| weights.at("attention").at(name));
+        Ok(LastBlock {
+            query: loader.linear(&[query], dim, dim, Activation::None)?,
+            key_value: loader.linear(&[key, value], dim, dim, Activation::None)?,
+            output: loader.attention_output(weights)?,
+            feed_forward: FeedForward::load(loader, weights)?,
+        })
+    }
+}
+
+/// The two layers after attention.
+struct FeedForward {
+    lin1: Linear,
+    lin2: ResidualLinear,
+}
+
+impl FeedForward {
+    fn load(loader: &Loader<'_>, weights: &Weights) -> Result<Self> {
+        let DistilBertConfig { dim, hidden_dim, activation, .. } = *loader.config;
+        let norm = loader.norm(&weights.at("output_layer_norm"))?;
+        Ok(FeedForward {
+            lin1: loader.linear(&[weights.at("ffn.lin1")], dim, hidden_dim, activation)?,
+            lin2: loader.residual_linear(&weights.at("ffn.lin2"), hidden_dim, norm)?,
         })
     }
 
-    /// The block's output for the tokens of `queries`, which attend to all of `sequence`; both
-    /// are of shape `[tokens, dim]`.
-    fn forward(&self, queries: &Tensor, sequence: &Tensor) -> CandleResult<Tensor> {
-        let attended = (self.attention.forward(queries, sequence)? + queries)?;
-        let attended = self.attention_norm.forward(&attended)?;
-        let inner = self.lin1.forward(&attended)?;
-        let inner = match self.activation {
-            Activation::Gelu => inner.gelu_erf()?,
-            Activation::Relu => inner.relu()?,
-        };
-        self.output_norm.forward(&(self.lin2.forward(&inner)? + attended)?)
+    /// Writes the block's output for the rows of `x` to `out`; `inner` is workspace.
+    fn forward(&self, x: &Tensor, out: &Tensor, inner: &Tensor, threads: Threads) -> CandleResult<()> {
+        let (rows, most) = (x.dim(0)?, inner.dim(0)?);
+        for start in (0..rows).step_by(most) {
+            let count = most.min(rows - start);
+            let (x, out, inner) =
+                (x.narrow(0, start, count)?, out.narrow(0, start, count)?, inner.narrow(0, 0, count)?);
+            inner.inplace_op2(&x, &self.lin1.on(threads))?;
+            out.inplace_op3(&inner, &x, &self.lin2.on(threads))?;
+        }
+        Ok(())
     }
 }
 
-/// Scaled dot-product attention with several heads (Vaswani et al., arXiv:1706.03762).
-struct Attention {
-    q_lin: Linear,
-    k_lin: Linear,
-    v_lin: Linear,
-    out_lin: Linear,
-    heads: usize,
+/// Makes ops of tensors.
+#[derive(Clone, Copy)]
+struct Loader<'a> {
+    config: &'a DistilBertConfig,
+    level: Level,
+    precision: Precision,
 }
 
-impl Attention {
-    fn load(config: &DistilBertConfig, weights: &Weights<'_>) -> Result<Self> {
-        let linear = |name| Linear::load(config.dim, config.dim, &weights.at(name));
-        Ok(Attention {
-            q_lin: linear("q_lin")?,
-            k_lin: linear("k_lin")?,
-            v_lin: linear("v_lin")?,
-            out_lin: linear("out_lin")?,
-            heads: config.n_heads,
-        })
+impl Loader<'_> {
+    /// A linear layer of one or several stacked side by side, each `[input] -> [output]`.
+    fn linear(&self, parts: &[Weights], input: usize, output: usize, activation: Activation) -> Result<Linear> {
+        let (matrix, bias) = self.matrix(parts, input, output)?;
+        Ok(Linear::new(matrix, bias, activation))
     }
 
-    fn forward(&self, queries: &Tensor, sequence: &Tensor) -> CandleResult<Tensor> {
-        let (tokens, dim) = queries.dims2()?;
-        let head_dim = dim / self.heads;
-        // [tokens, dim] to [heads, tokens, head_dim]
-        let split = |x: Tensor| x.reshape(((), self.heads, head_dim))?.transpose(0, 1)?.contiguous();
-        let q = (split(self.q_lin.forward(queries)?)? / (head_dim as f64).sqrt())?;
-        let k = split(self.k_lin.forward(sequence)?)?;
-        let v = split(self.v_lin.forward(sequence)?)?;
-        let weights = candle_nn::ops::softmax_last_dim(&q.matmul(&k.transpose(D::Minus1, D::Minus2)?)?)?;
-        let context = weights.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((tokens, dim))?;
-        self.out_lin.forward(&context)
-    }
-}
-
-/// `x W + b`.
-struct Linear {
-    /// Shape `[in, out]`: transposed once here, since candle multiplies faster with it so.
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Linear {
-    fn load(input: usize, output: usize, weights: &Weights<'_>) -> Result<Self> {
-        let weight = weights.get("weight", &[output, input])?;
-        let weight = weight.t().and_then(|weight| weight.contiguous());
-        Ok(Linear {
-            weight: weight.map_err(|error| Error::Internal(error.to_string()))?,
-            bias: weights.get("bias", &[output])?,
-        })
+    fn residual_linear(&self, weights: &Weights, input: usize, norm: LayerNorm) -> Result<ResidualLinear> {
+        let (matrix, bias) = self.matrix(std::slice::from_ref(weights), input, self.config.dim)?;
+        Ok(ResidualLinear::new(matrix, bias, norm))
     }
 
-    fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
-        x.matmul(&self.weight)?.broadcast_add(&self.bias)
-    }
-}
-
-/// Layer normalization (Ba et al., arXiv:1607.06450).
-struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl LayerNorm {
-    fn load(dim: usize, weights: &Weights<'_>) -> Result<Self> {
-        Ok(LayerNorm { weight: weights.get("weight", &[dim])?, bias: weights.get("bias", &[dim])? })
+    fn attention_output(&self, block: &Weights) -> Result<ResidualLinear> {
+        let norm = self.norm(&block.at("sa_layer_norm"))?;
+        self.residual_linear(&block.at("attention.out_lin"), self.config.dim, norm)
     }
 
-    fn forward(&self, x: &Tensor) -> CandleResult<Tensor> {
-        candle_nn::ops::layer_norm(x, &self.weight, &self.bias, EPSILON)
+    fn matrix(&self, parts: &[Weights], input: usize, output: usize) -> Result<(Matrix, Vec<f32>)> {
+        let tensors: Vec<MappedTensor> =
+            parts.iter().map(|part| part.map("weight", &[output, input])).collect::<Result<_>>()?;
+        let elements: Vec<_> = tensors.iter().map(MappedTensor::elements).collect();
+        let blocks: Vec<&[f32]> = elements.iter().map(|elements| &**elements).collect();
+        let matrix = Matrix::pack(self.level, self.precision, input, &blocks).map_err(|error| match error {
+            Error::ModelInvalid(found) => parts[0].invalid("weight", &found),
+            other => other,
+        })?;
+        drop(blocks);
+        drop(elements);
+        tensors.into_iter().for_each(MappedTensor::release);
+        let mut bias = Vec::with_capacity(matrix.outputs);
+        for part in parts {
+            bias.extend(part.read("bias", &[output])?);
+        }
+        Ok((matrix, bias))
+    }
+
+    fn norm(&self, weights: &Weights) -> Result<LayerNorm> {
+        let shape = [self.config.dim];
+        Ok(LayerNorm { weight: weights.read("weight", &shape)?, bias: weights.read("bias", &shape)? })
     }
 }

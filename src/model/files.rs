@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::PathBuf;
 
 use memmap2::Mmap;
@@ -40,6 +40,20 @@ pub enum Bytes {
     Owned(Vec<u8>),
     /// Memory-mapped.
     Mapped(Mmap),
+}
+
+impl Bytes {
+    /// Lets the system take back the pages of `range`; they are read again when they are needed.
+    pub fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = self {
+            // SAFETY: the map is of a file and read-only, so a page that was dropped comes back as it was.
+            // A refusal costs memory and nothing else.
+            let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
+        }
+        #[cfg(not(unix))]
+        let _ = range;
+    }
 }
 
 impl Deref for Bytes {
@@ -101,9 +115,9 @@ impl ModelFiles {
             let hint = if pickled { "; pytorch_model.bin is never read, convert it to safetensors" } else { "" };
             return Err(Error::ModelNotFound(format!("{} does not exist{hint}", self.describe(WEIGHTS))));
         };
-        // SAFETY: the map is read while the model loads and dropped after. A file that another
-        // process cuts short meanwhile would fault, as it does in every program that maps weights;
-        // the hub's cache never does so, since it puts files in place by renaming.
+        // SAFETY: the map lives as long as the model, for its embeddings. A file that another process
+        // cuts short meanwhile would fault, as it does in every program that maps weights; the hub's
+        // cache never does so, since it puts files in place by renaming.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| self.unreadable(WEIGHTS, &error))?;
         Ok(Bytes::Mapped(map))
     }

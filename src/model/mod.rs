@@ -3,16 +3,18 @@
 pub mod distilbert;
 pub mod files;
 pub mod hub;
+pub mod ops;
 pub mod progress;
 pub mod source;
 pub mod tokenizer;
-mod weights;
+pub(crate) mod weights;
 
-use candle_core::Tensor;
-
+use crate::config::Precision;
 use crate::error::{Error, Result};
 use distilbert::{DistilBert, DistilBertConfig};
 use files::ModelFiles;
+use ops::level::Level;
+use ops::threads::Threads;
 use tokenizer::Tokenizer;
 use weights::Weights;
 
@@ -25,17 +27,17 @@ pub struct Classifier {
 
 impl Classifier {
     /// Loads the model in `files`; `labels` are the names that count as anomalous, in any case.
+    /// The threads of the pool that this is called in share the work.
     ///
     /// # Errors
     /// [`Error::ModelNotFound`] for a missing file, [`Error::ModelInvalid`] for one that cannot be
     /// used; both name the file, what was found and what would be right.
-    pub fn load(files: &ModelFiles, labels: &[String]) -> Result<Self> {
+    pub fn load(files: &ModelFiles, labels: &[String], precision: Precision) -> Result<Self> {
         let config = DistilBertConfig::read(files)?;
         let anomalous = anomalous_labels(&config, labels, files)?;
         let tokenizer = Tokenizer::load(files, &config)?;
-        let bytes = files.read_weights()?;
-        let weights = Weights::parse(&bytes, files.describe(files::WEIGHTS))?;
-        let network = DistilBert::load(&config, &weights)?;
+        let weights = Weights::parse(files.read_weights()?, files.describe(files::WEIGHTS))?;
+        let network = DistilBert::load(&config, &weights, precision, Level::best())?;
         let classifier = Classifier { tokenizer, network, anomalous };
         classifier.check(files)?;
         Ok(classifier)
@@ -51,15 +53,15 @@ impl Classifier {
         &self.anomalous
     }
 
-    /// One logit per label for `ids`, a sequence of token ids with its special tokens.
+    /// One logit per label for each of `sequences`, of token ids with their special tokens.
+    ///
+    /// Must be called on a thread of the pool that `threads` are to be of.
     ///
     /// # Errors
     /// [`Error::Internal`] when the arithmetic fails or gives a value that is not finite.
-    pub fn logits(&self, ids: &[u32]) -> Result<Vec<f32>> {
-        let internal = |error: candle_core::Error| Error::Internal(error.to_string());
-        let ids = Tensor::new(ids, &candle_core::Device::Cpu).map_err(internal)?;
-        let logits = self.network.forward(&ids).map_err(internal)?;
-        if logits.iter().all(|logit| logit.is_finite()) {
+    pub fn logits(&self, sequences: &[&[u32]], threads: Threads) -> Result<Vec<Vec<f32>>> {
+        let logits = self.network.forward(sequences, threads).map_err(|error| Error::Internal(error.to_string()))?;
+        if logits.iter().flatten().all(|logit| logit.is_finite()) {
             Ok(logits)
         } else {
             Err(Error::Internal("the model gave a logit that is not finite".to_owned()))
@@ -70,7 +72,7 @@ impl Classifier {
     /// message can name the file, and not at the first log line.
     fn check(&self, files: &ModelFiles) -> Result<()> {
         let ids = self.tokenizer.windows("")?.concat();
-        self.logits(&ids).map(drop).map_err(|error| {
+        self.logits(&[&ids], Threads(1)).map(drop).map_err(|error| {
             Error::ModelInvalid(format!("{} cannot score a text: {error}", files.describe(files::WEIGHTS)))
         })
     }

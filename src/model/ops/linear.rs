@@ -1,0 +1,243 @@
+//! `x W + b`, with what follows it in a transformer block fused.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result as CandleResult, bail};
+use rten_simd::ops::{BitOps, NumOps, ToFloat};
+use rten_simd::{Isa, SimdUnaryOp};
+use rten_vecmath::Gelu;
+use serde::Deserialize;
+
+use super::level::{Arch, Op};
+use super::matrix::{Input, Matrix, Sums, Weights};
+use super::norm::LayerNorm;
+use super::quantize::{Quantized, Scale};
+use super::threads::{Shared, Threads};
+use super::{Rows, rows_mut};
+
+thread_local! {
+    // Taken while in use, since a thread that waits for others may work on another op meanwhile.
+    static SUMS: Cell<Sums> = Cell::default();
+    static QUANTIZED: Cell<Quantized> = Cell::default();
+}
+
+/// What is applied to each element of the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    #[serde(skip)]
+    None,
+    /// The exact GELU, with erf (Hendrycks and Gimpel, arXiv:1606.08415).
+    Gelu,
+    /// The larger of the element and 0.
+    Relu,
+}
+
+/// `activation(x W + b)`: `[rows, inputs]` to `[rows, outputs]`.
+pub struct Linear {
+    matrix: Matrix,
+    /// Filled up to whole panels.
+    bias: Vec<f32>,
+    activation: Activation,
+}
+
+/// `norm(x W + b + residual)`: `[rows, inputs]` and a residual of `[rows, outputs]` to
+/// `[rows, outputs]`.
+pub struct ResidualLinear {
+    linear: Linear,
+    norm: LayerNorm,
+}
+
+/// An op with the threads it may use, for [`candle_core::Tensor::inplace_op2`] and
+/// [`inplace_op3`](candle_core::Tensor::inplace_op3).
+pub struct On<'a, T> {
+    op: &'a T,
+    threads: Threads,
+}
+
+impl Linear {
+    /// Takes a packed matrix and the bias of each of its outputs.
+    pub fn new(matrix: Matrix, mut bias: Vec<f32>, activation: Activation) -> Self {
+        assert_eq!(bias.len(), matrix.outputs);
+        bias.resize(matrix.panels() * matrix.columns, 0.0);
+        Linear { matrix, bias, activation }
+    }
+
+    /// This op on `threads`; its tensors are the result and `x`.
+    pub fn on(&self, threads: Threads) -> On<'_, Self> {
+        On { op: self, threads }
+    }
+
+    /// Writes `[x.rows, outputs]` to `out`.
+    fn forward(&self, threads: Threads, x: Rows<'_>, residual: Option<Rows<'_>>, out: &mut [f32]) -> CandleResult<()> {
+        let matrix = &self.matrix;
+        let residual_fits = residual.is_none_or(|it| it.rows == x.rows && it.columns == matrix.outputs);
+        if x.columns != matrix.inputs || out.len() != x.rows * matrix.outputs || !residual_fits {
+            bail!("linear: {} inputs to {} outputs do not fit the shapes", matrix.inputs, matrix.outputs);
+        }
+        if x.rows == 0 {
+            return Ok(());
+        }
+        let out = Shared::new(out);
+        match &matrix.weights {
+            Weights::F32(_) => threads.split(matrix.panels(), |panels| {
+                self.multiply(panels, Input::F32(x), x.rows, residual, &out);
+            }),
+            Weights::Int8 { .. } => {
+                let mut activations = QUANTIZED.take();
+                activations.fill(matrix.level, threads, x);
+                let input = Input::Int8 { activations: &activations, rows: x.rows };
+                threads.split(matrix.panels(), |panels| self.multiply(panels, input, x.rows, residual, &out));
+                QUANTIZED.set(activations);
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns of `panels`, from the product to the finished result.
+    fn multiply(
+        &self,
+        panels: Range<usize>,
+        input: Input<'_>,
+        rows: usize,
+        residual: Option<Rows<'_>>,
+        out: &Shared<'_, f32>,
+    ) {
+        let mut sums = SUMS.take();
+        for panel in panels {
+            self.matrix.multiply(panel, input, &mut sums);
+            // While the sums are still in the first level of the cache.
+            self.matrix.level.run(Finish { linear: self, panel, input, sums: &sums, rows, residual, out });
+        }
+        SUMS.set(sums);
+    }
+}
+
+impl ResidualLinear {
+    /// Takes a packed matrix, the bias of each of its outputs, and the norm that follows.
+    pub fn new(matrix: Matrix, bias: Vec<f32>, norm: LayerNorm) -> Self {
+        assert_eq!(norm.weight.len(), matrix.outputs);
+        assert_eq!(norm.bias.len(), matrix.outputs);
+        ResidualLinear { linear: Linear::new(matrix, bias, Activation::None), norm }
+    }
+
+    /// This op on `threads`; its tensors are the result, `x` and the residual.
+    pub fn on(&self, threads: Threads) -> On<'_, Self> {
+        On { op: self, threads }
+    }
+}
+
+impl InplaceOp2 for On<'_, Linear> {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(&self, out: &mut CpuStorage, to: &Layout, x: &CpuStorage, from: &Layout) -> CandleResult<()> {
+        let (out, _) = rows_mut(out, to)?;
+        self.op.forward(self.threads, Rows::of(x, from)?, None, out)
+    }
+}
+
+impl InplaceOp3 for On<'_, ResidualLinear> {
+    fn name(&self) -> &'static str {
+        "residual-linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        out: &mut CpuStorage,
+        to: &Layout,
+        x: &CpuStorage,
+        from: &Layout,
+        residual: &CpuStorage,
+        residual_layout: &Layout,
+    ) -> CandleResult<()> {
+        let (out, columns) = rows_mut(out, to)?;
+        let ResidualLinear { linear, norm } = self.op;
+        linear.forward(self.threads, Rows::of(x, from)?, Some(Rows::of(residual, residual_layout)?), out)?;
+        let rows = out.len() / columns;
+        let out = Shared::new(out);
+        self.threads.split(rows, |rows| {
+            // SAFETY: the ranges of rows that `split` gives do not overlap.
+            let rows = unsafe { out.slice_mut(rows.start * columns, rows.len() * columns) };
+            norm.normalize(linear.matrix.level, rows);
+        });
+        Ok(())
+    }
+}
+
+/// From the sums of one panel to the result: scale, bias, residual, activation.
+struct Finish<'a> {
+    linear: &'a Linear,
+    panel: usize,
+    input: Input<'a>,
+    sums: &'a Sums,
+    rows: usize,
+    residual: Option<Rows<'a>>,
+    out: &'a Shared<'a, f32>,
+}
+
+impl Op for Finish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<A: Arch, const R: usize>(self, arch: A) {
+        let isa = arch.isa();
+        let (ops, int_ops) = (isa.f32(), isa.i32());
+        let start = self.panel * self.linear.matrix.columns;
+        let width = self.linear.matrix.columns;
+        match (&self.linear.matrix.weights, self.input) {
+            (Weights::Int8 { scales, sums: totals, .. }, Input::Int8 { activations, .. }) => {
+                let (scales, totals) = (&scales[start..][..width], &totals[start..][..width]);
+                self.each(arch, |row, at| {
+                    let Scale { scale, zero } = activations.scales[row];
+                    // Every activation is `zero` too large, which adds `zero` times the sum of the weights.
+                    let offset = int_ops.mul(int_ops.load(&totals[at..]), int_ops.splat(zero));
+                    let sum = int_ops.sub(int_ops.load(&self.sums.int8[row * width + at..]), offset);
+                    let scale = ops.mul(ops.load(&scales[at..]), ops.splat(scale));
+                    ops.mul(int_ops.to_float(sum), scale)
+                });
+            }
+            _ => self.each(arch, |row, at| ops.load(&self.sums.f32[row * width + at..])),
+        }
+    }
+}
+
+impl Finish<'_> {
+    /// Finishes the panel, given its products in vectors: `product(row, first column)`.
+    #[inline(always)]
+    fn each<A: Arch>(&self, arch: A, product: impl Fn(usize, usize) -> <A::Isa as Isa>::F32) {
+        let isa = arch.isa();
+        let ops = isa.f32();
+        let Linear { matrix, bias, activation } = self.linear;
+        let start = self.panel * matrix.columns;
+        let columns = matrix.columns.min(matrix.outputs - start);
+        let bias = &bias[start..][..matrix.columns];
+        for row in 0..self.rows {
+            // SAFETY: each panel's columns are written by one thread, and no slice outlives its row.
+            let out = unsafe { self.out.slice_mut(row * matrix.outputs + start, columns) };
+            let residual = self.residual.map(|residual| &residual.row(row)[start..][..columns]);
+            for at in (0..columns).step_by(ops.len()) {
+                let mut x = ops.add(product(row, at), ops.load(&bias[at..]));
+                if let Some(residual) = residual {
+                    x = ops.add(x, ops.load_pad(&residual[at..]).0);
+                }
+                x = match activation {
+                    Activation::None => x,
+                    Activation::Gelu => Gelu {}.eval(isa, x),
+                    Activation::Relu => ops.max(x, ops.zero()),
+                };
+                let out = &mut out[at..];
+                if out.len() >= ops.len() {
+                    ops.store(x, out);
+                } else {
+                    // SAFETY: the mask leaves out what is beyond the slice.
+                    unsafe { ops.store_ptr_mask(x, out.as_mut_ptr(), ops.first_n_mask(out.len())) };
+                }
+            }
+        }
+    }
+}

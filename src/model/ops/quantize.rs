@@ -1,0 +1,94 @@
+//! Rows of activations to 8 bits, each with its own scale.
+//!
+//! Scales per row (per token) keep a token's result independent of the batch around it, and fit
+//! the outliers of single tokens; see Yao et al., "ZeroQuant" (arXiv:2206.01861).
+
+use std::mem::MaybeUninit;
+
+use rten_gemm::GemmExecutor;
+use rten_simd::SimdOp;
+use rten_vecmath::{MinMax, Quantize};
+
+use super::Rows;
+use super::level::{Arch, Level, Op};
+use super::threads::{Shared, Threads};
+
+/// `value = scale * (quantized - zero)` for every element of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scale {
+    /// Step between neighbouring values; positive.
+    pub scale: f32,
+    /// The value that stands for 0.
+    pub zero: i32,
+}
+
+/// Rows in 8 bits; the memory is kept from one use to the next.
+#[derive(Default)]
+pub struct Quantized {
+    /// `[rows][depth]`, where `depth` is the number of columns rounded up to a multiple of 4.
+    pub values: Vec<u8>,
+    /// One for each row.
+    pub scales: Vec<Scale>,
+}
+
+/// Columns as [`Quantized`] stores them: whole groups of 4.
+pub fn padded(columns: usize) -> usize {
+    columns.next_multiple_of(4)
+}
+
+/// The largest quantized activation: 8 bits, or 7 where the integer products of this processor
+/// saturate.
+pub fn largest(level: Level) -> u8 {
+    let saturates =
+        if level.has_dot() { level.dot_may_saturate() } else { GemmExecutor::<u8, i8, i32>::new().may_saturate() };
+    if saturates { 127 } else { 255 }
+}
+
+impl Quantized {
+    /// Holds `x` in 8 bits.
+    pub fn fill(&mut self, level: Level, threads: Threads, x: Rows<'_>) {
+        let (depth, largest) = (padded(x.columns), largest(level));
+        // Nothing that is there is read; the padding meets weights of zero.
+        self.values.resize((x.rows * depth).max(self.values.len()), 0);
+        self.scales.resize(x.rows.max(self.scales.len()), Scale::default());
+        let (values, scales) = (Shared::new(&mut self.values), Shared::new(&mut self.scales));
+        threads.split(x.rows, |rows| {
+            // SAFETY: the ranges of rows that `split` gives do not overlap.
+            let (values, scales) = unsafe {
+                (values.slice_mut(rows.start * depth, rows.len() * depth), scales.slice_mut(rows.start, rows.len()))
+            };
+            level.run(QuantizeRows { x, first: rows.start, depth, largest, values, scales });
+        });
+    }
+}
+
+struct QuantizeRows<'a> {
+    x: Rows<'a>,
+    first: usize,
+    depth: usize,
+    largest: u8,
+    values: &'a mut [u8],
+    scales: &'a mut [Scale],
+}
+
+impl Op for QuantizeRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<A: Arch, const R: usize>(self, arch: A) {
+        for (index, (values, scale)) in self.values.chunks_exact_mut(self.depth).zip(self.scales).enumerate() {
+            let row = self.x.row(self.first + index);
+            let (least, most) = MinMax::new(row).eval(arch.isa());
+            // The range holds 0, so that `zero` is among the values.
+            let (least, most) = (least.min(0.0), most.max(0.0));
+            let step = (most - least) / f32::from(self.largest);
+            let step = if step > 0.0 { step } else { 1.0 };
+            let zero = (-least / step).round();
+            *scale = Scale { scale: step, zero: zero as i32 };
+            let values = &mut values[..row.len()];
+            // SAFETY: `MaybeUninit<u8>` is laid out as `u8`, and `Quantize` writes values only.
+            let values = unsafe { &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<u8>]) };
+            Quantize::new(row, values, 1.0 / step, zero as u8).eval(arch.isa());
+        }
+    }
+}
