@@ -11,14 +11,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
-use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::files::{CONFIG, ModelFiles};
 use super::ops::attention::Attention;
+use super::ops::buffer::Arena;
 use super::ops::embedding::{Embed, Embeddings};
 use super::ops::level::Level;
 use super::ops::linear::{Activation, Linear, ResidualLinear};
@@ -109,6 +109,17 @@ impl DistilBertConfig {
         Ok(config)
     }
 
+    /// The most memory that the packed weights take, if the sizes are those of a file of
+    /// `file_bytes`; else enough to find out which tensor is missing.
+    fn weight_bytes(&self, precision: Precision, file_bytes: usize) -> usize {
+        let DistilBertConfig { dim, hidden_dim, n_layers, .. } = *self;
+        let [square, lin1, lin2] = [(dim, dim), (dim, hidden_dim), (hidden_dim, dim)]
+            .map(|(inputs, outputs)| Matrix::most_bytes(precision, inputs, outputs));
+        let head = [dim, self.id2label.len()].map(|outputs| Matrix::most_bytes(Precision::F32, dim, outputs));
+        let blocks = n_layers.saturating_mul(4 * square + lin1 + lin2);
+        blocks.saturating_add(head.iter().sum()).min(16 * file_bytes + (64 << 20))
+    }
+
     /// Names of the labels, in the order of the logits.
     pub fn labels(&self) -> Vec<&str> {
         self.id2label.values().map(String::as_str).collect()
@@ -142,34 +153,37 @@ struct Sizes {
 
 impl DistilBert {
     /// Takes the tensors of `DistilBertForSequenceClassification` out of `weights` and packs them
-    /// for `level`, block by block on the threads of the pool that this is called in.
+    /// for `level`; the threads of the pool that this is called in share the work.
     ///
     /// # Errors
     /// [`Error::ModelInvalid`] for a missing tensor, another shape than `config` says, or an int8
     /// weight that is not finite.
     pub fn load(config: &DistilBertConfig, weights: &Weights, precision: Precision, level: Level) -> Result<Self> {
         let (dim, labels, last) = (config.dim, config.id2label.len(), config.n_layers - 1);
-        let loader = Loader { config, level, precision };
-        let embeddings = weights.at("distilbert.embeddings");
-        let layers = weights.at("distilbert.transformer.layer");
-        let (last, blocks): (_, Result<_>) = rayon::join(
-            || LastBlock::load(&loader, &layers.at(last)),
-            || (0..last).into_par_iter().map(|layer| Block::load(&loader, &layers.at(layer))).collect(),
-        );
+        let loader = Loader {
+            arena: &Arena::new(config.weight_bytes(precision, weights.file_bytes()))?,
+            config,
+            level,
+            precision,
+        };
         // The head is small, and an error in it shows at once: it stays in f32.
         let head = Loader { precision: Precision::F32, ..loader };
+        let tables = weights.at("distilbert.embeddings");
+        let embeddings = Embeddings {
+            words: tables.at("word_embeddings").map("weight", &[config.vocab_size, dim])?,
+            positions: tables.at("position_embeddings").read("weight", &[config.max_position_embeddings, dim])?,
+            norm: loader.norm(&tables.at("LayerNorm"))?,
+        };
+        let layers = weights.at("distilbert.transformer.layer");
+        // One after the other, so that the weights lie in the order of their use.
+        let blocks = (0..last).map(|layer| Block::load(&loader, &layers.at(layer))).collect::<Result<_>>()?;
+        let last = LastBlock::load(&loader, &layers.at(last))?;
         Ok(DistilBert {
             level,
             sizes: Sizes { dim, hidden_dim: config.hidden_dim, heads: config.n_heads, labels },
-            embeddings: Embeddings {
-                words: embeddings.at("word_embeddings").map("weight", &[config.vocab_size, dim])?,
-                positions: embeddings
-                    .at("position_embeddings")
-                    .read("weight", &[config.max_position_embeddings, dim])?,
-                norm: loader.norm(&embeddings.at("LayerNorm"))?,
-            },
-            blocks: blocks?,
-            last: last?,
+            embeddings,
+            blocks,
+            last,
             pre_classifier: head.linear(&[weights.at("pre_classifier")], dim, dim, Activation::Relu)?,
             classifier: head.linear(&[weights.at("classifier")], dim, labels, Activation::None)?,
             workspaces: Mutex::default(),
@@ -235,8 +249,8 @@ impl DistilBert {
         let keys_values = keys_values.reshape((tokens, 2 * dim))?;
         let queries = workspace.attended.narrow(0, 0, count)?;
         let context = workspace.context.narrow(0, 0, count)?;
-        keys_values.inplace_op2(&hidden, &self.last.key_value.on(threads))?;
         queries.inplace_op2(&first, &self.last.query.on(threads))?;
+        keys_values.inplace_op2(&hidden, &self.last.key_value.on(threads))?;
         context.inplace_op3(&queries, &keys_values, &self.attention(&firsts, threads))?;
         // In the place of the queries, which are spent.
         let attended = queries;
@@ -369,6 +383,7 @@ impl FeedForward {
 /// Makes ops of tensors.
 #[derive(Clone, Copy)]
 struct Loader<'a> {
+    arena: &'a Arc<Arena>,
     config: &'a DistilBertConfig,
     level: Level,
     precision: Precision,
@@ -396,10 +411,11 @@ impl Loader<'_> {
             parts.iter().map(|part| part.map("weight", &[output, input])).collect::<Result<_>>()?;
         let elements: Vec<_> = tensors.iter().map(MappedTensor::elements).collect();
         let blocks: Vec<&[f32]> = elements.iter().map(|elements| &**elements).collect();
-        let matrix = Matrix::pack(self.level, self.precision, input, &blocks).map_err(|error| match error {
-            Error::ModelInvalid(found) => parts[0].invalid("weight", &found),
-            other => other,
-        })?;
+        let matrix =
+            Matrix::pack(self.arena, self.level, self.precision, input, &blocks).map_err(|error| match error {
+                Error::ModelInvalid(found) => parts[0].invalid("weight", &found),
+                other => other,
+            })?;
         drop(blocks);
         drop(elements);
         tensors.into_iter().for_each(MappedTensor::release);

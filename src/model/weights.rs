@@ -50,6 +50,11 @@ impl Weights {
         }
     }
 
+    /// Size of the file.
+    pub fn file_bytes(&self) -> usize {
+        self.file.len()
+    }
+
     /// The tensors whose names start with `name` and a dot.
     pub fn at(&self, name: impl Display) -> Self {
         Weights { prefix: format!("{}{name}.", self.prefix), ..self.clone() }

@@ -1,9 +1,11 @@
 //! The ops against plain candle, with the instructions of every level that this processor has.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use audit_anomaly::config::Precision;
 use audit_anomaly::model::ops::attention::Attention;
+use audit_anomaly::model::ops::buffer::Arena;
 use audit_anomaly::model::ops::level::Level;
 use audit_anomaly::model::ops::linear::{Activation, Linear, ResidualLinear};
 use audit_anomaly::model::ops::matrix::{Input, Matrix, Sums, Weights};
@@ -26,6 +28,10 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
     (0..count).map(|_| next()).collect()
+}
+
+fn arena() -> Arc<Arena> {
+    Arena::new(1 << 22).unwrap()
 }
 
 fn tensor(seed: u64, rows: usize, columns: usize) -> Tensor {
@@ -59,7 +65,7 @@ impl Layer {
 
     fn matrix(&self, level: Level, precision: Precision) -> Matrix {
         let inputs = self.weight.dims()[1];
-        Matrix::pack(level, precision, inputs, &[&values(&self.weight)]).unwrap()
+        Matrix::pack(&arena(), level, precision, inputs, &[&values(&self.weight)]).unwrap()
     }
 
     fn op(&self, level: Level, precision: Precision, activation: Activation) -> Linear {
@@ -128,7 +134,7 @@ proptest! {
             })
             .collect();
         for level in Level::supported() {
-            let matrix = Matrix::pack(level, Precision::Int8, inputs, &[&weight]).unwrap();
+            let matrix = Matrix::pack(&arena(), level, Precision::Int8, inputs, &[&weight]).unwrap();
             let mut activations = Quantized::default();
             activations.fill(level, ONE, audit_anomaly::model::ops::Rows::new(&x, inputs));
             let depth = padded(inputs);
@@ -233,7 +239,7 @@ fn weights_that_are_not_finite_are_refused_where_they_would_vanish() {
         let mut weight = numbers(1, 3 * 8);
         weight[13] = bad;
         for level in Level::supported() {
-            let error = Matrix::pack(level, Precision::Int8, 8, &[&weight]).err().expect("it must not pack");
+            let error = Matrix::pack(&arena(), level, Precision::Int8, 8, &[&weight]).err().expect("it must not pack");
             assert_eq!(error.code(), "MODEL_INVALID");
         }
     }
@@ -242,7 +248,7 @@ fn weights_that_are_not_finite_are_refused_where_they_would_vanish() {
 #[test]
 fn a_weight_of_zeros_gives_zeros() {
     for level in Level::supported() {
-        let matrix = Matrix::pack(level, Precision::Int8, 8, &[&[0.0; 24]]).unwrap();
+        let matrix = Matrix::pack(&arena(), level, Precision::Int8, 8, &[&[0.0; 24]]).unwrap();
         assert!(matches!(&matrix.weights, Weights::Int8 { scales, .. } if scales.iter().all(|scale| *scale == 0.0)));
         let op = Linear::new(matrix, vec![0.5; 3], Activation::None);
         assert_eq!(values(&run(&op, &tensor(3, 2, 8), 3, ONE)), [0.5; 6]);

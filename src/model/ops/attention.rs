@@ -5,12 +5,14 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use candle_core::{CpuStorage, InplaceOp3, Layout, Result, bail};
-use rten_simd::SimdOp;
-use rten_vecmath::Softmax;
+use rten_simd::ops::{BitOps, NumOps};
+use rten_simd::{Isa, SimdUnaryOp};
+use rten_vecmath::Exp;
 
 use super::gemm::MultiplyF32;
 use super::level::{Arch, Level, Op};
 use super::threads::{Shared, Threads};
+use super::vector::{map, max, sum};
 use super::{Rows, rows_mut};
 
 thread_local! {
@@ -119,7 +121,15 @@ impl Head<'_> {
         for start in (0..tokens).step_by(columns) {
             let width = columns.min(tokens - start);
             self.transpose_keys(start, width, columns, panel);
-            let product = MultiplyF32 { a: queries_data, stride: queries.stride, rows, depth: self.size, panel, sums };
+            let product = MultiplyF32 {
+                a: queries_data,
+                stride: queries.stride,
+                rows,
+                depth: self.size,
+                panel,
+                weights: false,
+                sums,
+            };
             level.multiply_f32(product);
             for (weights, sums) in weights.chunks_exact_mut(wide).zip(sums.chunks_exact(columns)).take(rows) {
                 weights[start..][..width].copy_from_slice(&sums[..width]);
@@ -130,7 +140,15 @@ impl Head<'_> {
         for start in (0..self.size).step_by(columns) {
             let width = columns.min(self.size - start);
             self.copy_values(start, width, columns, panel);
-            level.multiply_f32(MultiplyF32 { a: weights, stride: wide, rows, depth: tokens, panel, sums });
+            level.multiply_f32(MultiplyF32 {
+                a: weights,
+                stride: wide,
+                rows,
+                depth: tokens,
+                panel,
+                weights: false,
+                sums,
+            });
             for (row, sums) in self.queries_of.clone().zip(sums.chunks_exact(columns)) {
                 // SAFETY: each sequence's rows and each head's columns are written by one thread.
                 let out = unsafe { out.slice_mut(row * dim + self.head * self.size + start, width) };
@@ -144,10 +162,13 @@ impl Head<'_> {
     fn transpose_keys(&self, start: usize, width: usize, columns: usize, panel: &mut [f32]) {
         let scale = (self.size as f32).sqrt().recip();
         let keys = self.keys_values.narrow(self.head * self.size, self.size);
+        let panel = &mut panel[..self.size * columns];
         for column in 0..width {
             let key = keys.row(self.tokens.start + start + column);
-            for (place, element) in panel.iter_mut().skip(column).step_by(columns).zip(key) {
-                *place = element * scale;
+            for (element, x) in key.iter().enumerate() {
+                // SAFETY: `element` is below `size`, and `column` below `columns`. Checked, this loop would
+                // take half of the time of attention.
+                unsafe { *panel.get_unchecked_mut(element * columns + column) = x * scale };
             }
         }
     }
@@ -173,8 +194,24 @@ impl Op for SoftmaxRows<'_> {
 
     #[inline(always)]
     fn eval<A: Arch, const R: usize>(self, arch: A) {
+        let isa = arch.isa();
+        let ops = isa.f32();
         for row in self.rows.chunks_exact_mut(self.wide) {
-            Softmax::new_mut(&mut row[..self.tokens]).eval(arch.isa());
+            let row = &mut row[..self.tokens];
+            let most = ops.splat(max(isa, row));
+            map(
+                isa,
+                row,
+                #[inline(always)]
+                |_, x| Exp {}.eval(isa, ops.sub(x, most)),
+            );
+            let factor = ops.splat(sum(isa, row).recip());
+            map(
+                isa,
+                row,
+                #[inline(always)]
+                |_, x| ops.mul(x, factor),
+            );
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct MultiplyF32<'a> {
     pub depth: usize,
     /// `[depth][columns]`, with [`Level::panel_columns`] columns.
     pub panel: &'a [f32],
+    /// Whether what follows the panel in memory is needed next, and to be prefetched.
+    pub weights: bool,
     /// `[rows][columns]`.
     pub sums: &'a mut [f32],
 }
@@ -53,7 +55,7 @@ impl Op for MultiplyF32<'_> {
 
     #[inline(always)]
     fn eval<A: Arch, const R: usize>(self, arch: A) {
-        let MultiplyF32 { a, stride, rows, depth, panel, sums } = self;
+        let MultiplyF32 { a, stride, rows, depth, panel, weights, sums } = self;
         let columns = R * arch.isa().f32().len();
         assert!(rows > 0 && depth > 0 && a.len() >= (rows - 1) * stride + depth);
         assert!(panel.len() >= depth * columns && sums.len() >= rows * columns);
@@ -62,24 +64,29 @@ impl Op for MultiplyF32<'_> {
             let steps = DEPTH.min(depth - start);
             let part = &panel[start * columns..];
             let ahead = part.as_ptr().cast::<u8>().wrapping_add(AHEAD);
-            for_each_tile(rows, steps * columns * size_of::<f32>(), |row, height, skip, lines| {
-                // SAFETY: by the assertions above the tile's rows lie within `a` and `sums`, and
-                // `steps` rows of the panel within `part`.
-                unsafe {
-                    let a = a.as_ptr().add(row * stride + start);
-                    let tile =
-                        Tile { stride, steps, columns, first: start == 0, next: ahead.wrapping_add(skip), lines };
-                    let sums = sums.as_mut_ptr().add(row * columns);
-                    match height {
-                        1 => tile.f32::<A, 1, R>(arch, a, part.as_ptr(), sums),
-                        2 => tile.f32::<A, 2, R>(arch, a, part.as_ptr(), sums),
-                        3 => tile.f32::<A, 3, R>(arch, a, part.as_ptr(), sums),
-                        4 => tile.f32::<A, 4, R>(arch, a, part.as_ptr(), sums),
-                        5 => tile.f32::<A, 5, R>(arch, a, part.as_ptr(), sums),
-                        _ => tile.f32::<A, 6, R>(arch, a, part.as_ptr(), sums),
+            for_each_tile(
+                rows,
+                if weights { steps * columns * size_of::<f32>() } else { 0 },
+                #[inline(always)]
+                |row, height, skip, lines| {
+                    // SAFETY: by the assertions above the tile's rows lie within `a` and `sums`, and
+                    // `steps` rows of the panel within `part`.
+                    unsafe {
+                        let a = a.as_ptr().add(row * stride + start);
+                        let tile =
+                            Tile { stride, steps, columns, first: start == 0, next: ahead.wrapping_add(skip), lines };
+                        let sums = sums.as_mut_ptr().add(row * columns);
+                        match height {
+                            1 => tile.f32::<A, 1, R>(arch, a, part.as_ptr(), sums),
+                            2 => tile.f32::<A, 2, R>(arch, a, part.as_ptr(), sums),
+                            3 => tile.f32::<A, 3, R>(arch, a, part.as_ptr(), sums),
+                            4 => tile.f32::<A, 4, R>(arch, a, part.as_ptr(), sums),
+                            5 => tile.f32::<A, 5, R>(arch, a, part.as_ptr(), sums),
+                            _ => tile.f32::<A, 6, R>(arch, a, part.as_ptr(), sums),
+                        }
                     }
-                }
-            });
+                },
+            );
             start += steps;
         }
     }
@@ -109,29 +116,34 @@ impl Op for MultiplyInt8<'_> {
         assert!(rows > 0 && depth > 0 && depth.is_multiple_of(4) && a.len() >= rows * depth);
         assert!(panel.len() >= depth * columns && sums.len() >= rows * columns);
         let ahead = panel.as_ptr().cast::<u8>().wrapping_add(AHEAD);
-        for_each_tile(rows, depth * columns, |row, height, skip, lines| {
-            // SAFETY: by the assertions above the tile's rows lie within `a` and `sums`.
-            unsafe {
-                let a = a.as_ptr().add(row * depth);
-                let tile = Tile {
-                    stride: depth,
-                    steps: depth / 4,
-                    columns,
-                    first: true,
-                    next: ahead.wrapping_add(skip),
-                    lines,
-                };
-                let sums = sums.as_mut_ptr().add(row * columns);
-                match height {
-                    1 => tile.int8::<A, 1, R>(arch, a, panel.as_ptr(), sums),
-                    2 => tile.int8::<A, 2, R>(arch, a, panel.as_ptr(), sums),
-                    3 => tile.int8::<A, 3, R>(arch, a, panel.as_ptr(), sums),
-                    4 => tile.int8::<A, 4, R>(arch, a, panel.as_ptr(), sums),
-                    5 => tile.int8::<A, 5, R>(arch, a, panel.as_ptr(), sums),
-                    _ => tile.int8::<A, 6, R>(arch, a, panel.as_ptr(), sums),
+        for_each_tile(
+            rows,
+            depth * columns,
+            #[inline(always)]
+            |row, height, skip, lines| {
+                // SAFETY: by the assertions above the tile's rows lie within `a` and `sums`.
+                unsafe {
+                    let a = a.as_ptr().add(row * depth);
+                    let tile = Tile {
+                        stride: depth,
+                        steps: depth / 4,
+                        columns,
+                        first: true,
+                        next: ahead.wrapping_add(skip),
+                        lines,
+                    };
+                    let sums = sums.as_mut_ptr().add(row * columns);
+                    match height {
+                        1 => tile.int8::<A, 1, R>(arch, a, panel.as_ptr(), sums),
+                        2 => tile.int8::<A, 2, R>(arch, a, panel.as_ptr(), sums),
+                        3 => tile.int8::<A, 3, R>(arch, a, panel.as_ptr(), sums),
+                        4 => tile.int8::<A, 4, R>(arch, a, panel.as_ptr(), sums),
+                        5 => tile.int8::<A, 5, R>(arch, a, panel.as_ptr(), sums),
+                        _ => tile.int8::<A, 6, R>(arch, a, panel.as_ptr(), sums),
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 }
 
@@ -219,19 +231,25 @@ impl Tile {
                 }
             }
         }
-        self.walk(arch, |step| {
-            // SAFETY: `step` is below `steps`, for which the caller answers.
-            unsafe {
-                let weights: [_; R] =
-                    std::array::from_fn(|at| ops.load_ptr(panel.add(step * self.columns + at * lanes)));
-                for (row, registers) in tile.iter_mut().enumerate() {
-                    let activation = ops.splat(*a.add(row * self.stride + step));
-                    for (register, weight) in registers.iter_mut().zip(weights) {
-                        *register = ops.mul_add(activation, weight, *register);
+        self.walk(
+            arch,
+            #[inline(always)]
+            |step| {
+                // SAFETY: `step` is below `steps`, for which the caller answers.
+                unsafe {
+                    let weights: [_; R] = std::array::from_fn(
+                        #[inline(always)]
+                        |at| ops.load_ptr(panel.add(step * self.columns + at * lanes)),
+                    );
+                    for (row, registers) in tile.iter_mut().enumerate() {
+                        let activation = ops.splat(*a.add(row * self.stride + step));
+                        for (register, weight) in registers.iter_mut().zip(weights) {
+                            *register = ops.mul_add(activation, weight, *register);
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
         for (row, registers) in tile.iter().enumerate() {
             for (at, register) in registers.iter().enumerate() {
                 // SAFETY: within `sums`.
@@ -254,19 +272,25 @@ impl Tile {
         let ops = arch.isa().i32();
         let lanes = ops.len();
         let mut tile = [[ops.zero(); R]; ROWS];
-        self.walk(arch, |step| {
-            // SAFETY: `step` is below `steps`, for which the caller answers; nothing has to be aligned.
-            unsafe {
-                let weights: [_; R] =
-                    std::array::from_fn(|at| ops.load_ptr(panel.cast::<i32>().add(step * self.columns + at * lanes)));
-                for (row, registers) in tile.iter_mut().enumerate() {
-                    let activations = ops.splat(a.add(row * self.stride + 4 * step).cast::<i32>().read_unaligned());
-                    for (register, weight) in registers.iter_mut().zip(weights) {
-                        *register = arch.dot(*register, activations, weight);
+        self.walk(
+            arch,
+            #[inline(always)]
+            |step| {
+                // SAFETY: `step` is below `steps`, for which the caller answers; nothing has to be aligned.
+                unsafe {
+                    let weights: [_; R] = std::array::from_fn(
+                        #[inline(always)]
+                        |at| ops.load_ptr(panel.cast::<i32>().add(step * self.columns + at * lanes)),
+                    );
+                    for (row, registers) in tile.iter_mut().enumerate() {
+                        let activations = ops.splat(a.add(row * self.stride + 4 * step).cast::<i32>().read_unaligned());
+                        for (register, weight) in registers.iter_mut().zip(weights) {
+                            *register = arch.dot(*register, activations, weight);
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
         for (row, registers) in tile.iter().enumerate() {
             for (at, register) in registers.iter().enumerate() {
                 // SAFETY: within `sums`.

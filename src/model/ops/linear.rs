@@ -192,16 +192,24 @@ impl Op for Finish<'_> {
         match (&self.linear.matrix.weights, self.input) {
             (Weights::Int8 { scales, sums: totals, .. }, Input::Int8 { activations, .. }) => {
                 let (scales, totals) = (&scales[start..][..width], &totals[start..][..width]);
-                self.each(arch, |row, at| {
-                    let Scale { scale, zero } = activations.scales[row];
-                    // Every activation is `zero` too large, which adds `zero` times the sum of the weights.
-                    let offset = int_ops.mul(int_ops.load(&totals[at..]), int_ops.splat(zero));
-                    let sum = int_ops.sub(int_ops.load(&self.sums.int8[row * width + at..]), offset);
-                    let scale = ops.mul(ops.load(&scales[at..]), ops.splat(scale));
-                    ops.mul(int_ops.to_float(sum), scale)
-                });
+                self.each(
+                    arch,
+                    #[inline(always)]
+                    |row, at| {
+                        let Scale { scale, zero } = activations.scales[row];
+                        // Every activation is `zero` too large, which adds `zero` times the sum of the weights.
+                        let offset = int_ops.mul(int_ops.load(&totals[at..]), int_ops.splat(zero));
+                        let sum = int_ops.sub(int_ops.load(&self.sums.int8[row * width + at..]), offset);
+                        let scale = ops.mul(ops.load(&scales[at..]), ops.splat(scale));
+                        ops.mul(int_ops.to_float(sum), scale)
+                    },
+                );
             }
-            _ => self.each(arch, |row, at| ops.load(&self.sums.f32[row * width + at..])),
+            _ => self.each(
+                arch,
+                #[inline(always)]
+                |row, at| ops.load(&self.sums.f32[row * width + at..]),
+            ),
         }
     }
 }

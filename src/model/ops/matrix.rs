@@ -1,16 +1,17 @@
 //! A weight matrix packed into panels, in f32 or int8.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
-use rten_simd::SimdOp;
 use rten_tensor::{AsView, NdTensor, NdTensorView};
-use rten_vecmath::{MinMax, Sum};
 
 use super::Rows;
-use super::buffer::Buffer;
+use super::buffer::{Arena, Buffer};
 use super::gemm::{MultiplyF32, MultiplyInt8};
 use super::level::{Arch, Level, Op};
 use super::quantize::{Quantized, padded};
+use super::vector::{max, min, sum};
 use crate::config::Precision;
 use crate::error::{Error, Result};
 
@@ -82,17 +83,24 @@ pub struct Sums {
 
 impl Matrix {
     /// Packs the rows of `blocks`, of `inputs` elements each: every row holds the weights of one
-    /// output, as the files have them. Several blocks are stacked.
+    /// output, as the files have them. Several blocks are stacked. The threads of the pool that
+    /// this is called in share the work.
     ///
     /// # Errors
     /// [`Error::ModelInvalid`] for a weight that is not finite, [`Error::Internal`] without memory.
-    pub fn pack(level: Level, precision: Precision, inputs: usize, blocks: &[&[f32]]) -> Result<Self> {
+    pub fn pack(
+        arena: &Arc<Arena>,
+        level: Level,
+        precision: Precision,
+        inputs: usize,
+        blocks: &[&[f32]],
+    ) -> Result<Self> {
         let rows: Vec<&[f32]> = blocks.iter().flat_map(|block| block.chunks_exact(inputs)).collect();
         let outputs = rows.len();
         match precision {
             Precision::F32 => {
                 let columns = level.panel_columns();
-                let mut panels = Buffer::zeroed(inputs * outputs.next_multiple_of(columns))?;
+                let mut panels = arena.take(inputs * outputs.next_multiple_of(columns))?;
                 panels.par_chunks_exact_mut(inputs * columns).zip(rows.par_chunks(columns)).for_each(
                     |(panel, rows)| {
                         level.run(PackF32 { rows, columns, panel });
@@ -103,7 +111,7 @@ impl Matrix {
             Precision::Int8 => {
                 let columns = if level.has_dot() { level.panel_columns() } else { LIBRARY_COLUMNS };
                 let (depth, all) = (padded(inputs), outputs.next_multiple_of(columns));
-                let mut panels = Buffer::zeroed(depth * all)?;
+                let mut panels = arena.take(depth * all)?;
                 let (mut scales, mut sums) = (vec![0.0; all], vec![0; all]);
                 let places = scales.par_chunks_exact_mut(columns).zip(sums.par_chunks_exact_mut(columns));
                 panels.par_chunks_exact_mut(depth * columns).zip(rows.par_chunks(columns)).zip(places).try_for_each(
@@ -118,6 +126,16 @@ impl Matrix {
                 };
                 Ok(Matrix { level, inputs, outputs, columns, weights: Weights::Int8 { panels, scales, sums } })
             }
+        }
+    }
+
+    /// The most memory of an arena that a packed matrix takes, in bytes.
+    pub fn most_bytes(precision: Precision, inputs: usize, outputs: usize) -> usize {
+        // No panel is wider.
+        let all = outputs.next_multiple_of(LIBRARY_COLUMNS);
+        match precision {
+            Precision::F32 => inputs * all * size_of::<f32>(),
+            Precision::Int8 => padded(inputs) * all,
         }
     }
 
@@ -138,6 +156,7 @@ impl Matrix {
                     rows: x.rows,
                     depth: self.inputs,
                     panel: &panels[panel * length..][..length],
+                    weights: true,
                     sums: &mut sums.f32,
                 });
             }
@@ -212,24 +231,24 @@ impl Op for PackInt8<'_> {
     #[inline(always)]
     fn eval<A: Arch, const R: usize>(self, arch: A) -> Result<()> {
         for (column, row) in self.rows.iter().enumerate() {
-            let (least, most) = MinMax::new(row).eval(arch.isa());
+            let (least, most) = (min(arch.isa(), row), max(arch.isa(), row));
             // A sum shows what a maximum does not: NaN.
-            if !(Sum::new(row).eval(arch.isa()).is_finite() && least.is_finite() && most.is_finite()) {
+            if !(sum(arch.isa(), row).is_finite() && least.is_finite() && most.is_finite()) {
                 return Err(Error::ModelInvalid("a weight is not finite".to_owned()));
             }
             let largest = most.max(-least);
             let (scale, inverse) = if largest > 0.0 { (largest / LARGEST, LARGEST / largest) } else { (0.0, 0.0) };
-            let mut sum = 0;
+            let mut total = 0;
             for (k, group) in row.chunks(4).enumerate() {
                 let place = &mut self.panel[(k * self.columns + column) * 4..][..4];
                 for (number, weight) in place.iter_mut().zip(group) {
                     let rounded = round(weight * inverse);
-                    sum += rounded;
+                    total += rounded;
                     *number = rounded as i8;
                 }
             }
             self.scales[column] = scale;
-            self.sums[column] = sum;
+            self.sums[column] = total;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`buffer`] | memory for weights |
 //! | [`level`] | which vector instructions this processor has, and the way to them |
 //! | [`gemm`] | the product of a few rows with one packed panel of a matrix, in f32 and int8 |
 //! | [`matrix`] | a weight matrix packed into panels, in f32 or int8 |
@@ -21,7 +22,7 @@
 //! every batch.
 
 pub mod attention;
-mod buffer;
+pub mod buffer;
 pub mod embedding;
 pub mod gemm;
 pub mod level;
@@ -30,6 +31,7 @@ pub mod matrix;
 pub mod norm;
 pub mod quantize;
 pub mod threads;
+mod vector;
 
 use candle_core::{CpuStorage, Layout, Result, bail};
 

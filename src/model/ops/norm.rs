@@ -1,9 +1,10 @@
 //! Layer norm (Ba et al., arXiv:1607.06450).
 
-use rten_simd::SimdOp;
-use rten_vecmath::{Normalize, NormalizeOptions, Sum, SumSquareSub};
+use rten_simd::Isa;
+use rten_simd::ops::{BitOps, NumOps};
 
 use super::level::{Arch, Level, Op};
+use super::vector::{fold, load, map, sum};
 
 /// Epsilon of DistilBERT's layer norms, fixed in the architecture.
 const EPSILON: f32 = 1e-12;
@@ -33,18 +34,36 @@ impl Op for NormalizeRows<'_> {
 
     #[inline(always)]
     fn eval<A: Arch, const R: usize>(self, arch: A) {
-        let columns = self.norm.weight.len();
-        for row in self.rows.chunks_exact_mut(columns) {
-            let mean = Sum::new(row).eval(arch.isa()) / columns as f32;
-            let variance = SumSquareSub::new(row, mean).eval(arch.isa()) / columns as f32;
-            let options = NormalizeOptions {
-                pre_scale_bias: mean,
-                scale: (variance + EPSILON).sqrt().recip(),
-                element_scale: Some(&self.norm.weight),
-                bias: 0.0,
-                element_bias: Some(&self.norm.bias),
-            };
-            Normalize::new_mut(row, options).eval(arch.isa());
+        let isa = arch.isa();
+        let ops = isa.f32();
+        let LayerNorm { weight, bias } = self.norm;
+        let count = weight.len() as f32;
+        for row in self.rows.chunks_exact_mut(weight.len()) {
+            let mean = sum(isa, row) / count;
+            let centre = ops.splat(mean);
+            let squares = fold(
+                isa,
+                row,
+                mean,
+                0.0,
+                #[inline(always)]
+                |sum, x| {
+                    let distance = ops.sub(x, centre);
+                    ops.mul_add(distance, distance, sum)
+                },
+                #[inline(always)]
+                |a, b| ops.add(a, b),
+            );
+            let variance = ops.sum(squares) / count;
+            let scale = ops.splat((variance + EPSILON).sqrt().recip());
+            map(
+                isa,
+                row,
+                #[inline(always)]
+                |at, x| {
+                    ops.mul_add(ops.mul(ops.sub(x, centre), scale), load(isa, &weight[at..]), load(isa, &bias[at..]))
+                },
+            );
         }
     }
 }

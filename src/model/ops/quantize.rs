@@ -3,15 +3,14 @@
 //! Scales per row (per token) keep a token's result independent of the batch around it, and fit
 //! the outliers of single tokens; see Yao et al., "ZeroQuant" (arXiv:2206.01861).
 
-use std::mem::MaybeUninit;
-
 use rten_gemm::GemmExecutor;
-use rten_simd::SimdOp;
-use rten_vecmath::{MinMax, Quantize};
+use rten_simd::Isa;
+use rten_simd::ops::{BitOps, FloatOps, NarrowSaturate, NumOps};
 
 use super::Rows;
 use super::level::{Arch, Level, Op};
 use super::threads::{Shared, Threads};
+use super::vector::{max, min};
 
 /// `value = scale * (quantized - zero)` for every element of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -78,17 +77,39 @@ impl Op for QuantizeRows<'_> {
     fn eval<A: Arch, const R: usize>(self, arch: A) {
         for (index, (values, scale)) in self.values.chunks_exact_mut(self.depth).zip(self.scales).enumerate() {
             let row = self.x.row(self.first + index);
-            let (least, most) = MinMax::new(row).eval(arch.isa());
+            let (least, most) = (min(arch.isa(), row), max(arch.isa(), row));
             // The range holds 0, so that `zero` is among the values.
             let (least, most) = (least.min(0.0), most.max(0.0));
             let step = (most - least) / f32::from(self.largest);
             let step = if step > 0.0 { step } else { 1.0 };
             let zero = (-least / step).round();
             *scale = Scale { scale: step, zero: zero as i32 };
-            let values = &mut values[..row.len()];
-            // SAFETY: `MaybeUninit<u8>` is laid out as `u8`, and `Quantize` writes values only.
-            let values = unsafe { &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<u8>]) };
-            Quantize::new(row, values, 1.0 / step, zero as u8).eval(arch.isa());
+            quantize(arch.isa(), row, step.recip(), zero as i32, values);
         }
+    }
+}
+
+/// `values[i] = round(row[i] * inverse) + zero`, ties to even; what is beyond `row` is left as it is.
+#[inline(always)]
+fn quantize<I: Isa>(isa: I, row: &[f32], inverse: f32, zero: i32, values: &mut [u8]) {
+    let (ops, int_ops) = (isa.f32(), isa.i32());
+    let (factor, offset) = (ops.splat(inverse), int_ops.splat(zero));
+    // Four vectors of floats make one of bytes.
+    let lanes = ops.len();
+    let whole = row.len() / (4 * lanes) * (4 * lanes);
+    for at in (0..whole).step_by(4 * lanes) {
+        let from = &row[at..][..4 * lanes];
+        let [a, b, c, d] = std::array::from_fn(
+            #[inline(always)]
+            |part| {
+                let x = ops.mul(ops.load(&from[part * lanes..]), factor);
+                int_ops.add(ops.to_int_round(x), offset)
+            },
+        );
+        let (low, high) = (int_ops.narrow_saturate(a, b), int_ops.narrow_saturate(c, d));
+        isa.u8().store(isa.i16().narrow_saturate(low, high), &mut values[at..]);
+    }
+    for (value, x) in values[whole..].iter_mut().zip(&row[whole..]) {
+        *value = ((x * inverse).round_ties_even() as i32 + zero).clamp(0, 255) as u8;
     }
 }

@@ -1,0 +1,120 @@
+//! Loops over a row in vectors.
+
+use rten_simd::ops::{BitOps, NumOps};
+use rten_simd::{Isa, Simd};
+
+/// Vectors that are folded side by side, so that none waits for the one before.
+const CHAINS: usize = 4;
+
+/// Folds `row` with `step`, in several chains from `start` that `join` brings together. Where the row
+/// ends within a vector, `filler` stands for what is missing.
+#[inline(always)]
+pub fn fold<I: Isa>(
+    isa: I,
+    row: &[f32],
+    filler: f32,
+    start: f32,
+    step: impl Fn(I::F32, I::F32) -> I::F32,
+    join: impl Fn(I::F32, I::F32) -> I::F32,
+) -> I::F32 {
+    let ops = isa.f32();
+    let lanes = ops.len();
+    let mut chains = [ops.splat(start); CHAINS];
+    let mut at = 0;
+    while at + CHAINS * lanes <= row.len() {
+        for (index, chain) in chains.iter_mut().enumerate() {
+            *chain = step(*chain, ops.load(&row[at + index * lanes..]));
+        }
+        at += CHAINS * lanes;
+    }
+    let mut index = 0;
+    while at < row.len() {
+        let rest = &row[at..];
+        let x = if rest.len() >= lanes {
+            ops.load(rest)
+        } else {
+            let (x, mask) = ops.load_pad(rest);
+            ops.select(x, ops.splat(filler), mask)
+        };
+        chains[index] = step(chains[index], x);
+        (at, index) = (at + lanes, index + 1);
+    }
+    let [a, b, c, d] = chains;
+    join(join(a, b), join(c, d))
+}
+
+/// The sum of a row.
+#[inline(always)]
+pub fn sum<I: Isa>(isa: I, row: &[f32]) -> f32 {
+    let ops = isa.f32();
+    ops.sum(fold(
+        isa,
+        row,
+        0.0,
+        0.0,
+        #[inline(always)]
+        |sum, x| ops.add(sum, x),
+        #[inline(always)]
+        |a, b| ops.add(a, b),
+    ))
+}
+
+/// The largest element of a row, or -∞.
+#[inline(always)]
+pub fn max<I: Isa>(isa: I, row: &[f32]) -> f32 {
+    let ops = isa.f32();
+    let most = fold(
+        isa,
+        row,
+        f32::NEG_INFINITY,
+        f32::NEG_INFINITY,
+        #[inline(always)]
+        |most, x| ops.max(most, x),
+        #[inline(always)]
+        |a, b| ops.max(a, b),
+    );
+    most.to_array().into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// The least element of a row, or ∞.
+#[inline(always)]
+pub fn min<I: Isa>(isa: I, row: &[f32]) -> f32 {
+    let ops = isa.f32();
+    let least = fold(
+        isa,
+        row,
+        f32::INFINITY,
+        f32::INFINITY,
+        #[inline(always)]
+        |least, x| ops.min(least, x),
+        #[inline(always)]
+        |a, b| ops.min(a, b),
+    );
+    least.to_array().into_iter().fold(f32::INFINITY, f32::min)
+}
+
+/// Replaces every vector `x` of `row`, from element `at` on, by `change(at, x)`.
+#[inline(always)]
+pub fn map<I: Isa>(isa: I, row: &mut [f32], mut change: impl FnMut(usize, I::F32) -> I::F32) {
+    let ops = isa.f32();
+    let lanes = ops.len();
+    let whole = row.len() / lanes * lanes;
+    for at in (0..whole).step_by(lanes) {
+        let place = &mut row[at..];
+        ops.store(change(at, ops.load(place)), place);
+    }
+    if whole < row.len() {
+        let place = &mut row[whole..];
+        let (x, mask) = ops.load_pad(place);
+        let x = change(whole, x);
+        // SAFETY: the mask leaves out what is beyond the row.
+        unsafe { ops.store_ptr_mask(x, place.as_mut_ptr(), mask) };
+    }
+}
+
+/// A vector of `values`, which may be too short for one.
+#[inline(always)]
+pub fn load<I: Isa>(isa: I, values: &[f32]) -> I::F32 {
+    let ops = isa.f32();
+    if values.len() >= ops.len() { ops.load(values) } else { ops.load_pad(values).0 }
+}
