@@ -103,3 +103,19 @@ fn the_default_model_gives_its_published_logits() {
         assert!((score(&default, &[text])[0] - expected).abs() < 1e-5, "{text}");
     }
 }
+
+/// int8 is not exact, but close: the mean difference and the decisions that change are bounded.
+#[test]
+fn int8_stays_close_to_f32() {
+    let int8 = detector("bundled", &[("ANOMALY_PRECISION", "int8")]).unwrap();
+    let golden = golden("bundled");
+    let texts: Vec<&str> = golden.texts.iter().map(|case| case.text.as_str()).collect();
+    let scores = score(&int8, &texts);
+    let pairs = || golden.texts.iter().map(|case| case.score).zip(scores.iter().copied());
+    let mean = pairs().map(|(exact, found)| (exact - found).abs()).sum::<f64>() / texts.len() as f64;
+    let changed = pairs().filter(|(exact, found)| (*exact >= 0.7) != (*found >= 0.7)).count();
+    println!("int8: {mean:.5} from f32 on average, {changed} of {} decisions changed", texts.len());
+    assert!(mean > 0.0, "int8 must not be f32 by another name");
+    assert!(mean < 0.005, "{mean}");
+    assert!(changed * 100 <= texts.len(), "{changed} decisions of {} changed", texts.len());
+}

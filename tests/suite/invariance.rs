@@ -8,7 +8,13 @@ use proptest::prelude::*;
 use crate::{score, tiny};
 
 static ONE_THREAD: LazyLock<Detector> = LazyLock::new(|| tiny(&[("ANOMALY_THREADS", "1")]));
-static THREE_THREADS: LazyLock<Detector> = LazyLock::new(|| tiny(&[("ANOMALY_THREADS", "3")]));
+
+/// In each precision, on one thread and on several.
+static DETECTORS: LazyLock<[[Detector; 2]; 2]> = LazyLock::new(|| {
+    ["f32", "int8"].map(|precision| {
+        ["1", "3"].map(|threads| tiny(&[("ANOMALY_THREADS", threads), ("ANOMALY_PRECISION", precision)]))
+    })
+});
 
 /// Texts from one character to several windows.
 fn text() -> impl Strategy<Value = String> {
@@ -27,16 +33,20 @@ proptest! {
         batch in prop::collection::vec(text(), 1..12).prop_shuffle(),
         rotation in 0..12_usize,
     ) {
-        let together = score(&ONE_THREAD, &batch);
         let mut rotated = batch.clone();
         rotated.rotate_left(rotation % batch.len());
-        let mut elsewhere = score(&THREE_THREADS, &rotated);
-        elsewhere.rotate_right(rotation % batch.len());
-        for ((text, together), elsewhere) in batch.iter().zip(&together).zip(&elsewhere) {
-            let alone = score(&ONE_THREAD, &[text])[0];
-            prop_assert_eq!(alone.to_bits(), together.to_bits());
-            prop_assert_eq!(alone.to_bits(), elsewhere.to_bits());
-            prop_assert!((0.0..=1.0).contains(&alone));
+        for [one_thread, three_threads] in &*DETECTORS {
+            let together = score(one_thread, &batch);
+            let mut elsewhere = score(three_threads, &rotated);
+            elsewhere.rotate_right(rotation % batch.len());
+            for ((text, together), elsewhere) in batch.iter().zip(&together).zip(&elsewhere) {
+                // Alone, a text is split over the threads inside each layer.
+                for alone in [one_thread, three_threads].map(|detector| score(detector, &[text])[0]) {
+                    prop_assert_eq!(alone.to_bits(), together.to_bits());
+                    prop_assert_eq!(alone.to_bits(), elsewhere.to_bits());
+                    prop_assert!((0.0..=1.0).contains(&alone));
+                }
+            }
         }
     }
 }

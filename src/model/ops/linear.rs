@@ -4,16 +4,17 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result as CandleResult, bail};
+use rten_simd::Isa;
 use rten_simd::ops::{BitOps, NumOps, ToFloat};
-use rten_simd::{Isa, SimdUnaryOp};
-use rten_vecmath::Gelu;
 use serde::Deserialize;
 
+use super::gelu::gelu;
 use super::level::{Arch, Op};
 use super::matrix::{Input, Matrix, Sums, Weights};
 use super::norm::LayerNorm;
 use super::quantize::{Quantized, Scale};
 use super::threads::{Shared, Threads};
+use super::vector::load;
 use super::{Rows, rows_mut};
 
 thread_local! {
@@ -185,65 +186,92 @@ impl Op for Finish<'_> {
 
     #[inline(always)]
     fn eval<A: Arch, const R: usize>(self, arch: A) {
+        let Finish { linear, input, sums, .. } = self;
         let isa = arch.isa();
         let (ops, int_ops) = (isa.f32(), isa.i32());
-        let start = self.panel * self.linear.matrix.columns;
-        let width = self.linear.matrix.columns;
-        match (&self.linear.matrix.weights, self.input) {
+        let width = linear.matrix.columns;
+        let start = self.panel * width;
+        match (&linear.matrix.weights, input) {
             (Weights::Int8 { scales, sums: totals, .. }, Input::Int8 { activations, .. }) => {
-                let (scales, totals) = (&scales[start..][..width], &totals[start..][..width]);
-                self.each(
+                // Every activation is `zero` too large, which adds `zero` times the sum of the weights.
+                self.each::<A, R, _>(
                     arch,
                     #[inline(always)]
-                    |row, at| {
-                        let Scale { scale, zero } = activations.scales[row];
-                        // Every activation is `zero` too large, which adds `zero` times the sum of the weights.
-                        let offset = int_ops.mul(int_ops.load(&totals[at..]), int_ops.splat(zero));
-                        let sum = int_ops.sub(int_ops.load(&self.sums.int8[row * width + at..]), offset);
-                        let scale = ops.mul(ops.load(&scales[at..]), ops.splat(scale));
-                        ops.mul(int_ops.to_float(sum), scale)
+                    |at| (ops.load(&scales[start + at..]), int_ops.to_float(int_ops.load(&totals[start + at..]))),
+                    #[inline(always)]
+                    |row, at, bias, (scale, total)| {
+                        let Scale { scale: step, zero } = activations.scales[row];
+                        let sum = int_ops.to_float(int_ops.load(&sums.int8[row * width + at..]));
+                        let sum = ops.mul_add(total, ops.splat(-(zero as f32)), sum);
+                        ops.mul_add(sum, ops.mul(scale, ops.splat(step)), bias)
                     },
                 );
             }
-            _ => self.each(
+            _ => self.each::<A, R, _>(
                 arch,
                 #[inline(always)]
-                |row, at| ops.load(&self.sums.f32[row * width + at..]),
+                |_| (),
+                #[inline(always)]
+                |row, at, bias, ()| ops.add(ops.load(&sums.f32[row * width + at..]), bias),
             ),
         }
     }
 }
 
 impl Finish<'_> {
-    /// Finishes the panel, given its products in vectors: `product(row, first column)`.
+    /// Finishes the panel, row by row: `column(at)` prepares the columns from `at` on, once, and
+    /// `product(row, at, bias, prepared)` gives what a row has there.
     #[inline(always)]
-    fn each<A: Arch>(&self, arch: A, product: impl Fn(usize, usize) -> <A::Isa as Isa>::F32) {
+    fn each<A: Arch, const R: usize, C: Copy>(
+        &self,
+        arch: A,
+        column: impl Fn(usize) -> C,
+        product: impl Fn(usize, usize, <A::Isa as Isa>::F32, C) -> <A::Isa as Isa>::F32,
+    ) {
         let isa = arch.isa();
         let ops = isa.f32();
+        let lanes = ops.len();
         let Linear { matrix, bias, activation } = self.linear;
         let start = self.panel * matrix.columns;
         let columns = matrix.columns.min(matrix.outputs - start);
-        let bias = &bias[start..][..matrix.columns];
-        for row in 0..self.rows {
-            // SAFETY: each panel's columns are written by one thread, and no slice outlives its row.
-            let out = unsafe { self.out.slice_mut(row * matrix.outputs + start, columns) };
-            let residual = self.residual.map(|residual| &residual.row(row)[start..][..columns]);
-            for at in (0..columns).step_by(ops.len()) {
-                let mut x = ops.add(product(row, at), ops.load(&bias[at..]));
-                if let Some(residual) = residual {
-                    x = ops.add(x, ops.load_pad(&residual[at..]).0);
-                }
-                x = match activation {
-                    Activation::None => x,
-                    Activation::Gelu => Gelu {}.eval(isa, x),
-                    Activation::Relu => ops.max(x, ops.zero()),
-                };
-                let out = &mut out[at..];
-                if out.len() >= ops.len() {
-                    ops.store(x, out);
-                } else {
-                    // SAFETY: the mask leaves out what is beyond the slice.
-                    unsafe { ops.store_ptr_mask(x, out.as_mut_ptr(), ops.first_n_mask(out.len())) };
+        // A panel of rten-gemm is wider than the registers that a tile has for a row.
+        for strip in (0..columns).step_by(R * lanes) {
+            let prepared: [_; R] = std::array::from_fn(
+                #[inline(always)]
+                |index| {
+                    let at = strip + index * lanes;
+                    (ops.load(&bias[start + at..]), column(at))
+                },
+            );
+            let wanted = columns - strip;
+            for row in 0..self.rows {
+                // SAFETY: each panel's columns are written by one thread, and no slice outlives its turn.
+                let out = unsafe { self.out.slice_mut(row * matrix.outputs + start + strip, wanted.min(R * lanes)) };
+                let residual = self.residual.map(
+                    #[inline(always)]
+                    |residual| &residual.row(row)[start + strip..],
+                );
+                for (index, &(bias, prepared)) in prepared.iter().enumerate() {
+                    let from = index * lanes;
+                    if from >= wanted {
+                        break;
+                    }
+                    let mut x = product(row, strip + from, bias, prepared);
+                    if let Some(residual) = residual {
+                        x = ops.add(x, load(isa, &residual[from..]));
+                    }
+                    x = match activation {
+                        Activation::None => x,
+                        Activation::Gelu => gelu(isa, x),
+                        Activation::Relu => ops.max(x, ops.zero()),
+                    };
+                    let place = &mut out[from..];
+                    if place.len() >= lanes {
+                        ops.store(x, place);
+                    } else {
+                        // SAFETY: the mask leaves out what is beyond the slice.
+                        unsafe { ops.store_ptr_mask(x, place.as_mut_ptr(), ops.first_n_mask(place.len())) };
+                    }
                 }
             }
         }

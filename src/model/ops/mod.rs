@@ -24,6 +24,7 @@
 pub mod attention;
 pub mod buffer;
 pub mod embedding;
+mod gelu;
 pub mod gemm;
 pub mod level;
 pub mod linear;
