@@ -1,12 +1,13 @@
 """Figures of a model directory: audit lines, SST-2, the five examples of the service this replaces.
 
-    python training/evaluate.py --model model/ --audit audit_eval_dev.tsv --sst2 DIR [--engine] [--mistakes]
+    python training/evaluate.py --model model/ --audit audit_eval_dev.tsv --sst2 DIR [--engine [--precision int8]] [--mistakes]
 
-With --engine the same texts go through this project's Node package as well, and the two must agree.
+With --engine the same texts go through this project's Node package as well, and in f32 the two must agree.
 """
 
 import argparse
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -47,10 +48,10 @@ def score_with_transformers(folder, texts, batch=32):
     return scores
 
 
-def score_with_engine(model, texts):
+def score_with_engine(model, texts, precision="f32"):
     """Scores of this project's own engine, rounded to 4 decimals as it reports them."""
     lines = "".join(json.dumps(text) + "\n" for text in texts)
-    done = subprocess.run(["node", str(Path(__file__).parent / "engine_scores.js"), str(model)], input=lines, capture_output=True, text=True)
+    done = subprocess.run(["node", str(Path(__file__).parent / "engine_scores.js"), str(model)], input=lines, capture_output=True, text=True, env=os.environ | {"ANOMALY_PRECISION": precision})
     if done.returncode:
         raise SystemExit(f"the engine failed:\n{done.stderr}")
     return np.array([float(line) for line in done.stdout.split()])
@@ -100,12 +101,25 @@ def compare(exact, reported):
     return not wrong.any()
 
 
+def cost_of_int8(exact, reported):
+    """Print how far int8 scores are from exact ones, and how many decisions differ."""
+    changed = np.sum((np.round(exact, 4) >= THRESHOLD) != (reported >= THRESHOLD))
+    distance = np.abs(exact - reported)
+    print(f"\nint8: {len(exact)} texts, {distance.mean():.5f} from f32 on average, {distance.max():.4f} at most, {changed} decisions changed")
+
+
+def film_accuracy(film, scores):
+    """SST-2's: whether the likelier label is right."""
+    return np.mean((scores >= 0.5) == np.array([label for _, label in film]))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=ROOT / "model")
     parser.add_argument("--audit", type=Path, required=True, help="audit_eval_dev.tsv")
     parser.add_argument("--sst2", type=Path, required=True, help="folder with dev.tsv")
     parser.add_argument("--engine", action="store_true", help="score with the Node package too, and compare")
+    parser.add_argument("--precision", choices=("f32", "int8"), default="f32", help="with --engine: how it computes")
     parser.add_argument("--bundled", action="store_true", help="with --engine: the model compiled into the package")
     parser.add_argument("--mistakes", action="store_true", help="list the audit lines on the wrong side of 0.7")
     o = parser.parse_args()
@@ -117,7 +131,7 @@ def main():
     audit, rest = scores[: len(rows)], scores[len(rows) :]
     print(f"# {o.model}, Python transformers, f32")
     audit_figures(rows, audit)
-    print(f"\nSST-2 dev accuracy: {np.mean((rest[: len(film)] >= 0.5) == np.array([label for _, label in film])):.4f}")
+    print(f"\nSST-2 dev accuracy: {film_accuracy(film, rest[: len(film)]):.4f}")
     print("\n| example | score | flagged | right |\n|---|---|---|---|")
     for (text, label), score in zip(EXAMPLES, rest[len(film) :]):
         print(f"| {text} | {score:.4f} | {bool(score >= THRESHOLD)} | {bool(score >= THRESHOLD) == bool(label)} |")
@@ -126,10 +140,13 @@ def main():
             if (score >= THRESHOLD) != label:
                 print(f"{label} {score:.3f} {style:9} {text[:220]}")
     if o.engine:
-        reported = score_with_engine("bundled" if o.bundled else o.model.resolve(), texts)
-        print("\n# the same through this project's engine")
+        reported = score_with_engine("bundled" if o.bundled else o.model.resolve(), texts, o.precision)
+        print(f"\n# the same through this project's engine, {o.precision}")
         audit_figures(rows, reported[: len(rows)])
-        if not compare(scores, reported):
+        print(f"\nSST-2 dev accuracy: {film_accuracy(film, reported[len(rows) :][: len(film)]):.4f}")
+        if o.precision == "int8":
+            cost_of_int8(scores, reported)
+        elif not compare(scores, reported):
             raise SystemExit(1)
 
 
