@@ -62,11 +62,11 @@ fn products(criterion: &mut Criterion) {
                             Precision::F32 => Input::F32(x),
                             Precision::Int8 => {
                                 quantized.fill(matrix.level, Threads(1), x);
-                                Input::Int8 { activations: &quantized, rows }
+                                Input::Int8 { activations: &quantized, rows: 0..rows }
                             }
                         };
                         for panel in 0..matrix.panels() {
-                            matrix.multiply(panel, input, &mut sums);
+                            matrix.multiply(panel, &input, &mut sums);
                         }
                     }
                     black_box(&sums);

@@ -21,7 +21,7 @@ use super::ops::attention::Attention;
 use super::ops::buffer::Arena;
 use super::ops::embedding::{Embed, Embeddings};
 use super::ops::level::Level;
-use super::ops::linear::{Activation, Linear, ResidualLinear};
+use super::ops::linear::{Activation, Linear, ROWS, ResidualLinear};
 use super::ops::matrix::Matrix;
 use super::ops::norm::LayerNorm;
 use super::ops::threads::Threads;
@@ -125,10 +125,6 @@ impl DistilBertConfig {
         self.id2label.values().map(String::as_str).collect()
     }
 }
-
-/// Rows of the feed-forward network that are computed at a time: the wide vectors between its two
-/// layers then stay in the second level of the cache.
-const FEED_FORWARD_ROWS: usize = 128;
 
 /// The network.
 pub struct DistilBert {
@@ -283,7 +279,7 @@ struct Workspace {
     context: Tensor,
     /// `[tokens, dim]`: after attention's residual and norm.
     attended: Tensor,
-    /// `[at most FEED_FORWARD_ROWS, hidden_dim]`: between the layers of the feed-forward network.
+    /// `[at most ROWS, hidden_dim]`: between the layers of the feed-forward network.
     inner: Tensor,
     /// `[sequences, labels]`.
     logits: Tensor,
@@ -300,7 +296,7 @@ impl Workspace {
             projected: matrix(tokens, 3 * dim)?,
             context: matrix(tokens, dim)?,
             attended: matrix(tokens, dim)?,
-            inner: matrix(tokens.min(FEED_FORWARD_ROWS), hidden_dim)?,
+            inner: matrix(tokens.min(ROWS), hidden_dim)?,
             logits: matrix(sequences, labels)?,
         })
     }
@@ -350,7 +346,7 @@ impl LastBlock {
     }
 }
 
-/// The two layers after attention.
+/// The two layers after attention; only [`ROWS`] rows of the wide vectors between them exist at a time.
 struct FeedForward {
     lin1: Linear,
     lin2: ResidualLinear,

@@ -23,6 +23,10 @@ thread_local! {
     static QUANTIZED: Cell<Quantized> = Cell::default();
 }
 
+/// Rows that are computed at a time: their sums for a panel then fit the first level of the cache,
+/// with the part of the panel that is in use, and their activations the second.
+pub const ROWS: usize = 128;
+
 /// What is applied to each element of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -85,13 +89,13 @@ impl Linear {
         let out = Shared::new(out);
         match &matrix.weights {
             Weights::F32(_) => threads.split(matrix.panels(), |panels| {
-                self.multiply(panels, Input::F32(x), x.rows, residual, &out);
+                self.multiply(panels, &Input::F32(x), x.rows, residual, &out);
             }),
             Weights::Int8 { .. } => {
                 let mut activations = QUANTIZED.take();
                 activations.fill(matrix.level, threads, x);
-                let input = Input::Int8 { activations: &activations, rows: x.rows };
-                threads.split(matrix.panels(), |panels| self.multiply(panels, input, x.rows, residual, &out));
+                let input = Input::Int8 { activations: &activations, rows: 0..x.rows };
+                threads.split(matrix.panels(), |panels| self.multiply(panels, &input, x.rows, residual, &out));
                 QUANTIZED.set(activations);
             }
         }
@@ -102,16 +106,22 @@ impl Linear {
     fn multiply(
         &self,
         panels: Range<usize>,
-        input: Input<'_>,
+        input: &Input<'_>,
         rows: usize,
         residual: Option<Rows<'_>>,
         out: &Shared<'_, f32>,
     ) {
+        let matrix = &self.matrix;
         let mut sums = SUMS.take();
-        for panel in panels {
-            self.matrix.multiply(panel, input, &mut sums);
-            // While the sums are still in the first level of the cache.
-            self.matrix.level.run(Finish { linear: self, panel, input, sums: &sums, rows, residual, out });
+        for start in (0..rows).step_by(ROWS) {
+            let rows = start..rows.min(start + ROWS);
+            let input = input.narrow(rows.clone());
+            for panel in panels.clone() {
+                matrix.multiply(panel, &input, &mut sums);
+                // While the sums are still in the first level of the cache.
+                let rows = rows.clone();
+                matrix.level.run(Finish { linear: self, panel, input: &input, sums: &sums, rows, residual, out });
+            }
         }
         SUMS.set(sums);
     }
@@ -174,9 +184,10 @@ impl InplaceOp3 for On<'_, ResidualLinear> {
 struct Finish<'a> {
     linear: &'a Linear,
     panel: usize,
-    input: Input<'a>,
+    input: &'a Input<'a>,
     sums: &'a Sums,
-    rows: usize,
+    /// Those of the result.
+    rows: Range<usize>,
     residual: Option<Rows<'a>>,
     out: &'a Shared<'a, f32>,
 }
@@ -192,7 +203,8 @@ impl Op for Finish<'_> {
         let width = linear.matrix.columns;
         let start = self.panel * width;
         match (&linear.matrix.weights, input) {
-            (Weights::Int8 { scales, sums: totals, .. }, Input::Int8 { activations, .. }) => {
+            (Weights::Int8 { scales, sums: totals, .. }, Input::Int8 { activations, rows }) => {
+                let row_scales = &activations.scales[rows.clone()];
                 // Every activation is `zero` too large, which adds `zero` times the sum of the weights.
                 self.each::<A, R, _>(
                     arch,
@@ -200,7 +212,7 @@ impl Op for Finish<'_> {
                     |at| (ops.load(&scales[start + at..]), int_ops.to_float(int_ops.load(&totals[start + at..]))),
                     #[inline(always)]
                     |row, at, bias, (scale, total)| {
-                        let Scale { scale: step, zero } = activations.scales[row];
+                        let Scale { scale: step, zero } = row_scales[row];
                         let sum = int_ops.to_float(int_ops.load(&sums.int8[row * width + at..]));
                         let sum = ops.mul_add(total, ops.splat(-(zero as f32)), sum);
                         ops.mul_add(sum, ops.mul(scale, ops.splat(step)), bias)
@@ -220,7 +232,7 @@ impl Op for Finish<'_> {
 
 impl Finish<'_> {
     /// Finishes the panel, row by row: `column(at)` prepares the columns from `at` on, once, and
-    /// `product(row, at, bias, prepared)` gives what a row has there.
+    /// `product(row, at, bias, prepared)` gives what is there in a row, counted from the first of `rows`.
     #[inline(always)]
     fn each<A: Arch, const R: usize, C: Copy>(
         &self,
@@ -244,7 +256,7 @@ impl Finish<'_> {
                 },
             );
             let wanted = columns - strip;
-            for row in 0..self.rows {
+            for (index_of_row, row) in self.rows.clone().enumerate() {
                 // SAFETY: each panel's columns are written by one thread, and no slice outlives its turn.
                 let out = unsafe { self.out.slice_mut(row * matrix.outputs + start + strip, wanted.min(R * lanes)) };
                 let residual = self.residual.map(
@@ -256,7 +268,7 @@ impl Finish<'_> {
                     if from >= wanted {
                         break;
                     }
-                    let mut x = product(row, strip + from, bias, prepared);
+                    let mut x = product(index_of_row, strip + from, bias, prepared);
                     if let Some(residual) = residual {
                         x = ops.add(x, load(isa, &residual[from..]));
                     }

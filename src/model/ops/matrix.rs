@@ -1,5 +1,6 @@
 //! A weight matrix packed into panels, in f32 or int8.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -59,17 +60,28 @@ pub enum Int8Panels {
 }
 
 /// The left-hand side of a product.
-#[derive(Clone, Copy)]
 pub enum Input<'a> {
     /// For f32 weights.
     F32(Rows<'a>),
-    /// For int8 weights: the first `rows` rows.
+    /// For int8 weights.
     Int8 {
         /// The activations.
         activations: &'a Quantized,
-        /// How many rows are in use.
-        rows: usize,
+        /// Which of their rows.
+        rows: Range<usize>,
     },
+}
+
+impl Input<'_> {
+    /// Some of the rows.
+    pub fn narrow(&self, within: Range<usize>) -> Self {
+        match self {
+            Input::F32(x) => Input::F32(x.rows(within)),
+            Input::Int8 { activations, rows } => {
+                Input::Int8 { activations, rows: rows.start + within.start..rows.start + within.end }
+            }
+        }
+    }
 }
 
 /// The sums of one panel, `[rows][columns]`; the memory is kept from one use to the next.
@@ -145,7 +157,7 @@ impl Matrix {
     }
 
     /// Multiplies `input` with one panel.
-    pub fn multiply(&self, panel: usize, input: Input<'_>, sums: &mut Sums) {
+    pub fn multiply(&self, panel: usize, input: &Input<'_>, sums: &mut Sums) {
         match (&self.weights, input) {
             (Weights::F32(panels), Input::F32(x)) => {
                 let length = self.inputs * self.columns;
@@ -162,8 +174,9 @@ impl Matrix {
             }
             (Weights::Int8 { panels, .. }, Input::Int8 { activations, rows }) => {
                 let depth = padded(self.inputs);
+                let a = &activations.values[rows.start * depth..rows.end * depth];
+                let rows = rows.len();
                 sums.int8.resize((rows * self.columns).max(sums.int8.len()), 0);
-                let a = &activations.values[..rows * depth];
                 match panels {
                     Int8Panels::Dot(panels) => self.level.multiply_int8(MultiplyInt8 {
                         a,

@@ -34,6 +34,8 @@ pub mod quantize;
 pub mod threads;
 mod vector;
 
+use std::ops::Range;
+
 use candle_core::{CpuStorage, Layout, Result, bail};
 
 /// A matrix of `f32`, seen through a candle layout: rows of unit stride.
@@ -65,6 +67,12 @@ impl<'a> Rows<'a> {
     #[inline]
     pub fn row(&self, index: usize) -> &'a [f32] {
         &self.data[index * self.stride..][..self.columns]
+    }
+
+    /// Some of the rows.
+    pub fn rows(&self, range: Range<usize>) -> Self {
+        let data = &self.data[range.start * self.stride..];
+        Rows { data: &data[..span(range.len(), self.columns, self.stride)], rows: range.len(), ..*self }
     }
 
     /// The columns from `start` on.
