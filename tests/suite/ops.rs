@@ -267,4 +267,16 @@ fn shapes_that_do_not_fit_are_errors() {
     assert!(out.inplace_op2(&transposed, &op.on(ONE)).is_err(), "rows must have unit stride");
     assert!(out.inplace_op2(&tensor(3, 2, 7), &op.on(ONE)).is_err(), "inputs");
     assert!(out.inplace_op2(&tensor(3, 1, 8), &op.on(ONE)).is_err(), "rows");
+
+    let out = Tensor::zeros((4, 6), DType::F32, CPU).unwrap();
+    let (queries, keys_values) = (tensor(1, 4, 6), tensor(2, 4, 12));
+    let attend = |heads, sequences: &[(Range<usize>, Range<usize>)]| {
+        let op = Attention { level: Level::best(), threads: ONE, heads, sequences };
+        out.inplace_op3(&queries, &keys_values, &op)
+    };
+    assert!(attend(2, &[(0..4, 0..4)]).is_ok());
+    assert!(attend(4, &[(0..4, 0..4)]).is_err(), "heads");
+    assert!(attend(2, &[(0..3, 0..4), (2..4, 0..4)]).is_err(), "two sequences share a row");
+    assert!(attend(2, &[(0..5, 0..4)]).is_err(), "queries");
+    assert!(attend(2, &[(0..4, 0..5)]).is_err(), "tokens");
 }

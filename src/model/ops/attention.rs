@@ -63,11 +63,19 @@ impl InplaceOp3 for Attention<'_> {
         let (out, dim) = rows_mut(out, to)?;
         let queries = Rows::of(queries, queries_layout)?;
         let keys_values = Rows::of(keys_values, keys_values_layout)?;
-        let fits = |(q, kv): &(Range<usize>, Range<usize>)| q.end <= queries.rows && kv.end <= keys_values.rows;
-        if queries.columns != dim
+        // Each row of the result must be one sequence's, since several threads write it.
+        let mut end = 0;
+        let follows = self.sequences.iter().all(|(of_queries, tokens)| {
+            let starts = std::mem::replace(&mut end, of_queries.end) == of_queries.start;
+            starts && of_queries.start <= of_queries.end && tokens.end <= keys_values.rows
+        });
+        if !follows
+            || end > queries.rows
+            || queries.columns != dim
             || keys_values.columns != 2 * dim
             || queries.rows * dim != out.len()
-            || !self.sequences.iter().all(fits)
+            || self.heads == 0
+            || !dim.is_multiple_of(self.heads)
         {
             bail!("attention: the shapes do not fit");
         }

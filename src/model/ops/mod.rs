@@ -12,9 +12,11 @@
 //! | [`matrix`] | a weight matrix packed into panels, in f32 or int8 |
 //! | [`linear`] | `x W + b`, with the activation, or the residual and layer norm, fused |
 //! | [`attention`] | scaled dot-product attention over sequences of any lengths, without padding |
+//! | `gelu` | the exact GELU, of each lane |
 //! | [`norm`] | layer norm |
 //! | [`embedding`] | word and position vectors, read from the file where it is mapped |
 //! | [`quantize`] | rows of activations to 8 bits, each with its own scale |
+//! | `vector` | loops over a row in vectors |
 //! | [`threads`] | one op split over the threads of its pool |
 //!
 //! A row of an op's result depends on that row of its input alone, and every sum runs in one
