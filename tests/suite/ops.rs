@@ -250,6 +250,20 @@ fn weights_that_are_not_finite_are_refused_where_they_would_vanish() {
 }
 
 #[test]
+fn activations_that_are_not_finite_stay_so_in_int8_and_spoil_no_other_row() {
+    for bad in [f32::NAN, f32::INFINITY] {
+        let mut x = numbers(3, 2 * 70);
+        x[33] = bad;
+        let x = Tensor::from_vec(x, (2, 70), CPU).unwrap();
+        for level in Level::supported() {
+            let out = values(&run(&Layer::new(70, 5).op(level, Precision::Int8, Activation::Gelu), &x, 5, ONE));
+            assert!(out[..5].iter().all(|x| x.is_nan()), "{out:?} with {}", level.name());
+            assert!(out[5..].iter().all(|x| x.is_finite()), "{out:?} with {}", level.name());
+        }
+    }
+}
+
+#[test]
 fn a_weight_of_zeros_gives_zeros() {
     for level in Level::supported() {
         let matrix = Matrix::pack(&arena(), level, Precision::Int8, 8, &[&[0.0; 24]]).unwrap();

@@ -10,12 +10,12 @@ use rten_simd::ops::{BitOps, FloatOps, NarrowSaturate, NumOps};
 use super::Rows;
 use super::level::{Arch, Level, Op};
 use super::threads::{Shared, Threads};
-use super::vector::{max, min};
+use super::vector::{max, min, sum};
 
 /// `value = scale * (quantized - zero)` for every element of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Scale {
-    /// Step between neighbouring values; positive.
+    /// Step between neighbouring values; positive, or NaN for a row that is not finite.
     pub scale: f32,
     /// The value that stands for 0.
     pub zero: i32,
@@ -81,7 +81,14 @@ impl Op for QuantizeRows<'_> {
             // The range holds 0, so that `zero` is among the values.
             let (least, most) = (least.min(0.0), most.max(0.0));
             let step = (most - least) / f32::from(self.largest);
-            let step = if step > 0.0 { step } else { 1.0 };
+            // NaN must stay one, as in f32, and is lost by `min` and `max`, but not in a sum.
+            let step = if !sum(arch.isa(), row).is_finite() {
+                f32::NAN
+            } else if step > 0.0 {
+                step
+            } else {
+                1.0
+            };
             let zero = (-least / step).round();
             *scale = Scale { scale: step, zero: zero as i32 };
             quantize(arch.isa(), row, step.recip(), zero as i32, values);
