@@ -58,13 +58,39 @@ export interface LoadProgress {
   total: number
 }
 
-/** Options of {@link analyzeLog} and {@link analyzeBatch}. */
+/** What was done since the process started, by all its threads, and what waits now. */
+export interface Stats {
+  /** Records that wait for a free thread; at most about `ANOMALY_MAX_QUEUE`. */
+  queue_depth: number
+  /** Bytes of their texts; a text that several of them share counts once. */
+  queue_bytes: number
+  /** Calls, without those that were refused; a stream is one. */
+  requests: number
+  /** Calls that were refused with `OVERLOADED`. */
+  refused: number
+  /** Records of the calls. */
+  records: number
+  /** Batches that went through the model. */
+  batches: number
+  /** Sequences in a batch on average: one for a text, several for a text that is longer than the model. */
+  mean_batch_size: number
+  /** Tokens that went through the model. */
+  tokens: number
+  /** Texts whose score was in the cache. */
+  cache_hits: number
+  /** Texts that were looked for in the cache in vain; 0 without a cache. */
+  cache_misses: number
+  /** Seconds that the threads spent on batches, added up. */
+  compute_seconds: number
+}
+
+/** Options of {@link analyzeLog}, {@link analyzeBatch} and {@link analyzeStream}. */
 export interface AnalyzeOptions {
   /** The score from which on a line is flagged, from 0 to 1, for this call alone. */
   threshold?: number
   /**
-   * Rejects the call with the signal's reason. The work stops soon after; work that has not begun
-   * is not done.
+   * Rejects the call at once with the signal's reason. What waits in the queue leaves it and is
+   * never computed.
    */
   signal?: AbortSignal
 }
@@ -94,7 +120,9 @@ export function analyzeLog<Id extends LogRecord['log_id']>(
 ): Promise<Analysis<Id>>
 
 /**
- * Scores a list of lines, any number of them. A line's score does not depend on the others.
+ * Scores a list of lines, any number of them. A line's score does not depend on the others, and
+ * equal lines are computed once. A long list goes into the queue part by part, so that other calls
+ * need not wait for all of it.
  *
  * @param records - the lines; `[]` gives `[]`
  * @param options - threshold and signal of this call
@@ -105,6 +133,33 @@ export function analyzeBatch<Id extends LogRecord['log_id']>(
   records: readonly (LogRecord & { log_id: Id })[],
   options?: AnalyzeOptions,
 ): Promise<Analysis<Id>[]>
+
+/** Records one after the other: an array, a generator, a cursor of a database, lines of a file. */
+export type RecordSource<Id extends LogRecord['log_id'] = LogRecord['log_id']> =
+  | Iterable<LogRecord & { log_id: Id }>
+  | AsyncIterable<LogRecord & { log_id: Id }>
+
+/**
+ * Scores records as they come, in constant memory:
+ *
+ * ```js
+ * for await (const { log_id, is_anomaly } of analyzeStream(cursor)) if (is_anomaly) report(log_id)
+ * ```
+ *
+ * Reads ahead just enough to keep all threads at work, and answers a slow source record by record.
+ * The source is closed when the loop ends early. A stream waits for its turn where other calls are
+ * refused with `OVERLOADED`.
+ *
+ * @param source - the records
+ * @param options - threshold and signal of the whole stream
+ * @returns one analysis for each record, in the same order
+ * @throws {@link AnomalyError} from the loop, and whatever the source throws, after the analyses of
+ * all records before; `details.item` is the index of the bad record
+ */
+export function analyzeStream<Id extends LogRecord['log_id']>(
+  source: RecordSource<Id>,
+  options?: AnalyzeOptions,
+): AsyncGenerator<Analysis<Id>, void, undefined>
 
 /**
  * Loads the model ahead of the first line; downloads it if need be. Callers at the same time share
@@ -118,6 +173,9 @@ export function load(options?: LoadOptions): Promise<Health>
 
 /** How things stand: at once, without loading anything, and without ever throwing. */
 export function health(): Health
+
+/** What was done so far and what waits now, for monitoring: at once, and without loading anything. */
+export function stats(): Stats
 
 /** What went wrong, as {@link AnomalyError.code} has it. */
 export type AnomalyErrorCode =
@@ -133,8 +191,8 @@ export type AnomalyErrorCode =
   | 'MODEL_CHECKSUM'
   /** The model's files cannot be used. */
   | 'MODEL_INVALID'
-  /** The process is exiting. Aborted calls reject with their signal's own reason instead. */
-  | 'ABORTED'
+  /** As many records or bytes wait as `ANOMALY_MAX_QUEUE` and `ANOMALY_MAX_QUEUE_BYTES` allow; try again a little later. */
+  | 'OVERLOADED'
   /** A bug in this package. */
   | 'INTERNAL'
 

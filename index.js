@@ -3,6 +3,8 @@
  * an AnomalyError. The types are in index.d.ts, the work is done in src/.
  */
 
+const { inGroups } = require('./stream.js')
+
 const binding = loadBinding()
 
 /** The addon; if it cannot be loaded, an error that says why and what to do. */
@@ -115,6 +117,22 @@ function reading(read, what, details) {
     if (error instanceof AnomalyError) throw error
     throw invalidInput(`${what} cannot be read: ${error instanceof Error ? error.message : 'it throws'}`, details)
   }
+}
+
+/**
+ * @param {unknown} source
+ * @returns {Iterator<unknown> | AsyncIterator<unknown>}
+ */
+function iterate(source) {
+  const wrong = () =>
+    invalidInput(`source must be an iterable or async iterable of records, found ${kind(source)}`, { field: 'source' })
+  // A string is an iterable of strings.
+  if (typeof source !== 'object' || source === null) throw wrong()
+  return reading(() => {
+    const { [Symbol.asyncIterator]: later, [Symbol.iterator]: now } = /** @type {any} */ (source)
+    if (typeof (later ?? now) !== 'function') throw wrong()
+    return (later ?? now).call(source)
+  }, 'source')
 }
 
 /**
@@ -298,54 +316,99 @@ function health() {
 
 // Scoring.
 
-/** @type {Set<import('./binding.js').Cancel>} the calls that compute */
-const running = new Set()
+/** Texts that go into the queue in one piece: a lone call never waits for all of a large one. */
+const PART = 64
 
-/** libuv waits for running tasks when the process exits; this ends them soon. */
-const cancelAll = () => {
-  for (const cancel of running) cancel.cancel()
-}
+/**
+ * The calls under way: the native code gives up a call whose object is gone.
+ *
+ * @type {Set<import('./binding.js').Call>}
+ */
+const calls = new Set()
 
-/** @param {import('./binding.js').Cancel} cancel */
-function started(cancel) {
-  if (running.size === 0) process.on('exit', cancelAll)
-  running.add(cancel)
-}
-
-/** @param {import('./binding.js').Cancel} cancel */
-function ended(cancel) {
-  running.delete(cancel)
-  if (running.size === 0) process.off('exit', cancelAll)
+/**
+ * @template T
+ * @param {import('./binding.js').Settings} config
+ * @param {() => import('./binding.js').Call} open
+ * @param {(call: import('./binding.js').Call) => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function during(config, open, work) {
+  // Its failure is the failure of every call that waits for it.
+  ready(config).catch(() => {})
+  let call
+  try {
+    call = open()
+    calls.add(call)
+    return await work(call)
+  } catch (error) {
+    throw error instanceof AnomalyError ? error : fromNative(error)
+  } finally {
+    if (call) calls.delete(call)
+  }
 }
 
 /**
  * @param {import('./index').LogRecord[]} records checked copies
- * @param {number} threshold
- * @param {AbortSignal} [signal]
+ * @param {import('./binding.js').Settings} config
+ * @param {{ threshold?: number, signal?: AbortSignal }} options
  * @returns {Promise<import('./index').Analysis[]>}
  */
-function score(records, threshold, signal) {
-  const cancel = new binding.Cancel()
-  const work = async () => {
-    await ready(configure())
-    if (signal?.aborted || records.length === 0) return []
-    started(cancel)
-    try {
-      const texts = records.map(({ log_text }) => log_text)
-      const { modelName, scores, flags } = await binding.analyze(texts, threshold, cancel)
-      return records.map(({ log_id }, index) => ({
-        log_id,
-        anomaly_score: scores[index],
-        is_anomaly: flags[index],
-        model_name: modelName,
-      }))
-    } catch (error) {
-      throw fromNative(error)
-    } finally {
-      ended(cancel)
+function score(records, config, { threshold = config.threshold, signal }) {
+  /** @type {import('./binding.js').Call | undefined} */
+  let call
+  const open = () => (call = new binding.Call(config, records.length))
+  return abortable(
+    signal,
+    () => during(config, open, (call) => scoreParts(call, records, config, threshold)),
+    () => call?.cancel(),
+  )
+}
+
+/**
+ * Scores each text once, in parts of which some are always in the queue.
+ *
+ * @param {import('./binding.js').Call} call
+ * @param {import('./index').LogRecord[]} records
+ * @param {import('./binding.js').Settings} config
+ * @param {number} threshold
+ */
+async function scoreParts(call, records, config, threshold) {
+  const { size, groups } = parts(config)
+  const texts = [...new Set(records.map(({ log_text }) => log_text))]
+  /** @type {Map<string, Omit<import('./index').Analysis, 'log_id'>>} */
+  const verdicts = new Map()
+  let start = 0
+  const lane = async () => {
+    while (start < texts.length) {
+      const part = texts.slice(start, start + size)
+      start += size
+      const analyses = await analyze(call, part, threshold)
+      part.forEach((text, index) => {
+        verdicts.set(text, analyses[index])
+      })
     }
   }
-  return abortable(signal, work, () => cancel.cancel())
+  try {
+    await Promise.all(Array.from({ length: groups }, lane))
+  } catch (error) {
+    call.cancel()
+    throw error
+  }
+  return records.map(({ log_id, log_text }) => ({ log_id, .../** @type {any} */ (verdicts.get(log_text)) }))
+}
+
+/** How large a part is, and how many of them keep all threads at work. @param {import('./binding.js').Settings} config */
+const parts = ({ maxQueue, threads }) => ({ size: Math.min(PART, maxQueue), groups: 1 + Math.ceil(threads / 2) })
+
+/**
+ * @param {import('./binding.js').Call} call
+ * @param {string[]} texts
+ * @param {number} threshold
+ */
+async function analyze(call, texts, threshold) {
+  const { modelName, scores, flags } = await call.analyze(texts, threshold)
+  return scores.map((score, index) => ({ anomaly_score: score, is_anomaly: flags[index], model_name: modelName }))
 }
 
 /**
@@ -353,10 +416,10 @@ function score(records, threshold, signal) {
  * @param {import('./index').AnalyzeOptions} [options]
  */
 async function analyzeLog(record, options) {
-  const { threshold, signal } = checkOptions(options)
+  const checked = checkOptions(options)
   const config = configure()
   const copy = copyRecord(record, config.maxTextBytes)
-  const [analysis] = await score([copy], threshold ?? config.threshold, signal)
+  const [analysis] = await score([copy], config, checked)
   return analysis
 }
 
@@ -365,17 +428,71 @@ async function analyzeLog(record, options) {
  * @param {import('./index').AnalyzeOptions} [options]
  */
 async function analyzeBatch(records, options) {
-  const { threshold, signal } = checkOptions(options)
+  const checked = checkOptions(options)
   const config = configure()
   const copies = reading(() => {
     if (!Array.isArray(records)) throw invalidInput(`records must be an array, found ${kind(records)}`)
     return Array.from(records, (record, item) => copyRecord(record, config.maxTextBytes, item))
   }, 'records')
-  return score(copies, threshold ?? config.threshold, signal)
+  if (copies.length > 0) return score(copies, config, checked)
+  await abortable(checked.signal, () => ready(config))
+  return []
+}
+
+/**
+ * @param {import('./index').RecordSource} source
+ * @param {import('./index').AnalyzeOptions} [options]
+ */
+async function* analyzeStream(source, options) {
+  const { threshold, signal } = checkOptions(options)
+  const config = configure()
+  const iterator = iterate(source)
+  if (signal?.aborted) throw signal.reason
+  ready(config).catch(() => {})
+  const call = binding.Call.stream(config)
+  calls.add(call)
+  try {
+    yield* inGroups(iterator, {
+      ...parts(config),
+      signal,
+      take: (record, item) => copyRecord(record, config.maxTextBytes, item),
+      work: async (/** @type {import('./index').LogRecord[]} */ records) => {
+        call.add(records.length)
+        const texts = records.map(({ log_text }) => log_text)
+        const analyses = await analyze(call, texts, threshold ?? config.threshold).catch((error) => {
+          throw fromNative(error)
+        })
+        return records.map(({ log_id }, index) => ({ log_id, ...analyses[index] }))
+      },
+    })
+  } finally {
+    call.cancel()
+    calls.delete(call)
+  }
+}
+
+/** @returns {import('./index').Stats} */
+function stats() {
+  const found = binding.stats()
+  return {
+    queue_depth: found.queueDepth,
+    queue_bytes: found.queueBytes,
+    requests: found.requests,
+    refused: found.refused,
+    records: found.records,
+    batches: found.batches,
+    mean_batch_size: found.batches === 0 ? 0 : found.sequences / found.batches,
+    tokens: found.tokens,
+    cache_hits: found.cacheHits,
+    cache_misses: found.cacheMisses,
+    compute_seconds: found.computeSeconds,
+  }
 }
 
 module.exports.analyzeLog = analyzeLog
 module.exports.analyzeBatch = analyzeBatch
+module.exports.analyzeStream = analyzeStream
 module.exports.load = load
 module.exports.health = health
+module.exports.stats = stats
 module.exports.AnomalyError = AnomalyError

@@ -77,7 +77,8 @@ describe('the calls', () => {
       { ANOMALY_MODEL: TINY },
     )
     expect(code).toBe(0)
-    expect(values).toEqual([['AnomalyError', 'analyzeBatch', 'analyzeLog', 'health', 'load'], 'tiny', true])
+    const names = ['AnomalyError', 'analyzeBatch', 'analyzeLog', 'analyzeStream', 'health', 'load', 'stats']
+    expect(values).toEqual([names, 'tiny', true])
   })
 
   test('an AnomalyError is an Error of this realm, with a stack that leads here', async () => {

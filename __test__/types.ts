@@ -56,7 +56,7 @@ async function everything(): Promise<void> {
         case 'MODEL_DOWNLOAD':
         case 'MODEL_CHECKSUM':
         case 'MODEL_INVALID':
-        case 'ABORTED':
+        case 'OVERLOADED':
         case 'INTERNAL':
           break
         default:

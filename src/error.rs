@@ -35,6 +35,9 @@ pub enum Error {
     /// The model's files cannot be used.
     #[error("{0}")]
     ModelInvalid(String),
+    /// Too much waits already; the same call may work a moment later.
+    #[error("{0}")]
+    Overloaded(String),
     /// The caller gave up.
     #[error("the call was aborted")]
     Aborted,
@@ -64,6 +67,7 @@ impl Error {
             Error::ModelDownload { .. } => "MODEL_DOWNLOAD",
             Error::ModelChecksum(_) => "MODEL_CHECKSUM",
             Error::ModelInvalid(_) => "MODEL_INVALID",
+            Error::Overloaded(_) => "OVERLOADED",
             Error::Aborted => "ABORTED",
             Error::Internal(_) => "INTERNAL",
         }
@@ -75,15 +79,6 @@ impl Error {
             Error::InvalidInput { details, .. } => Some(details),
             _ => None,
         }
-    }
-
-    /// An [`Error::Internal`] from the payload that [`std::panic::catch_unwind`] caught.
-    pub fn from_panic(payload: Box<dyn std::any::Any + Send>) -> Self {
-        let text = payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned());
-        Error::Internal(text.unwrap_or_else(|| "panic".to_owned()))
     }
 }
 

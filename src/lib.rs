@@ -2,22 +2,31 @@
 //!
 //! The score of a line is the probability that a DistilBERT sentiment classifier gives to its
 //! `NEGATIVE` label; a line is flagged from a threshold up. One log line goes through the crate
-//! like this: a face ([`node`]) takes it, the [`detector`] cuts it into windows of tokens, the
-//! [`model`] turns each window into logits, and [`analysis`] turns logits into the reported score.
+//! like this: a face ([`node`]) takes it and hands it to the [`engine`], where it waits in the
+//! [`queue`] for a worker; the [`detector`] cuts it into windows of tokens, the [`model`] turns a
+//! batch of windows into logits, and [`analysis`] turns logits into the reported score.
 //!
 //! | module | what it is for |
 //! |---|---|
 //! | [`error`] | the one error type, and the stable code of each case |
 //! | [`config`] | every setting, read and checked in one place |
 //! | [`analysis`] | from logits to the reported score and verdict |
-//! | [`detector`] | text to score, and the one detector of the process, loaded when first needed |
+//! | [`engine`] | the one engine of the process: the model, loaded when first needed, and its queue |
+//! | [`queue`] | what waits to be scored, and the workers that score it in batches |
+//! | [`cache`] | scores of texts that were scored before |
+//! | [`detector`] | a loaded model: text to windows of tokens, windows to scores |
 //! | [`model`] | where a model comes from, its tokenizer, and the DistilBERT classifier |
+//! | [`panic`] | a panic becomes an error that repeats no text of a log |
 //! | [`node`] | the Node.js addon; the only place with napi types |
 
 pub mod analysis;
+pub mod cache;
 pub mod config;
 pub mod detector;
+pub mod engine;
 pub mod error;
 pub mod model;
 #[cfg(feature = "node")]
 pub mod node;
+pub mod panic;
+pub mod queue;

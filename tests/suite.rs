@@ -8,6 +8,8 @@ mod invariance;
 mod models;
 #[path = "suite/ops.rs"]
 mod ops;
+#[path = "suite/queue.rs"]
+mod queue;
 #[path = "suite/reference.rs"]
 mod reference;
 #[path = "suite/tokenizer.rs"]
@@ -17,34 +19,40 @@ mod windows;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use audit_anomaly::config::Config;
 use audit_anomaly::detector::Detector;
 use audit_anomaly::error::Result;
 use audit_anomaly::model::progress::Meter;
+use audit_anomaly::queue::Queue;
 
 /// A path below the project's root.
 fn project(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A detector as `ANOMALY_MODEL` and the other `variables` describe it.
-fn detector(model: &str, variables: &[(&str, &str)]) -> Result<Detector> {
-    let config = Config::from_env(|name| match name {
-        "ANOMALY_MODEL" => Some(model.to_owned()),
-        _ => variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned()),
+/// A model as `ANOMALY_MODEL` and the other `variables` describe it, with its queue and, unless they say so, without a
+/// cache.
+fn load(name: &str, variables: &[(&str, &str)]) -> Result<Arc<Queue>> {
+    let value = |name: &str| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+    let config = Config::from_env(|variable| match variable {
+        "ANOMALY_MODEL" => Some(name.to_owned()),
+        "ANOMALY_CACHE_SIZE" => value(variable).or(Some("0".to_owned())),
+        _ => value(variable),
     })?;
-    Detector::load(&config.model, &Arc::new(Meter::default())).map(|(detector, _)| detector)
+    let (detector, _) = Detector::load(&config.model, &Arc::new(Meter::default()))?;
+    let queue = Arc::new(Queue::new(&config.limits));
+    queue.start(Arc::new(detector));
+    Ok(queue)
 }
 
 /// The tiny random model of the fixtures.
-fn tiny(variables: &[(&str, &str)]) -> Detector {
+fn tiny(variables: &[(&str, &str)]) -> Arc<Queue> {
     let path = project("__test__/fixtures/tiny");
-    detector(path.to_str().expect("a path in UTF-8"), variables).expect("the tiny model loads")
+    load(path.to_str().expect("a path in UTF-8"), variables).expect("the tiny model loads")
 }
 
 /// Unrounded scores.
-fn score(detector: &Detector, texts: &[impl AsRef<str> + Sync]) -> Vec<f64> {
-    detector.score(texts, &AtomicBool::new(false)).expect("the texts can be scored")
+fn score(model: &Arc<Queue>, texts: &[impl AsRef<str>]) -> Vec<f64> {
+    model.score(texts).expect("the texts can be scored")
 }

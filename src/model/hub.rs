@@ -20,6 +20,7 @@ use super::files::{CONFIG, TOKENIZER, TOKENIZER_CONFIG, VOCABULARY, WEIGHTS};
 use super::progress::{Meter, Progress};
 use crate::config::{DEFAULT_MODEL, DEFAULT_MODEL_OWNER, HubConfig, HubModel};
 use crate::error::{Error, Result};
+use crate::panic;
 
 /// How long a hub may say nothing before it is given up.
 const SILENCE: Duration = Duration::from_millis(9_500);
@@ -195,19 +196,18 @@ impl Fetch<'_> {
         let download = {
             let (api, watch, name) = (api.repo(repository(&self.model.id, revision)), watch.clone(), name.to_owned());
             move || {
-                let client = std::panic::AssertUnwindSafe(|| api.download_with_progress(&name, Listener(watch)));
+                let sent = panic::caught(|| Ok(api.download_with_progress(&name, Listener(watch))));
                 // The receiver may have given up.
-                let _ = sender.send(std::panic::catch_unwind(client));
+                let _ = sender.send(sent);
             }
         };
         std::thread::Builder::new()
-            .name("anomaly-hub".to_owned())
+            .name(format!("{}hub", panic::THREAD))
             .spawn(download)
             .map_err(|error| Error::Internal(format!("the thread that downloads cannot start: {error}")))?;
         loop {
             match receiver.recv_timeout(Duration::from_millis(100)) {
-                Ok(Ok(sent)) => return Ok(sent.map(|path| (path, watch.heard().announced))),
-                Ok(Err(panic)) => return Err(Error::from_panic(panic)),
+                Ok(sent) => return sent.map(|sent| sent.map(|path| (path, watch.heard().announced))),
                 Err(RecvTimeoutError::Timeout) if watch.heard().last.elapsed() < SILENCE => {}
                 Err(_) => return Err(self.silent(name)),
             }

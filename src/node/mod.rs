@@ -5,16 +5,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use napi::bindgen_prelude::{AsyncTask, Env, Object};
-use napi::{Task, bindgen_prelude};
+use napi::bindgen_prelude::{self, Env, Object};
 use napi_derive::napi;
 
 use crate::analysis::Verdict;
 use crate::config::Config;
-use crate::detector::{Detector, SHARED};
+use crate::engine::ENGINE;
 use crate::error::Error;
+use crate::queue;
 
 impl From<Error> for bindgen_prelude::Error {
     fn from(error: Error) -> Self {
@@ -29,14 +28,14 @@ impl From<Error> for bindgen_prelude::Error {
 
 /// Every setting, read from `process.env` and checked.
 #[napi]
-pub struct Settings(Config);
+pub struct Settings(Arc<Config>);
 
 #[napi]
 impl Settings {
     /// Reads the settings in `env`, a copy of the variables that matter.
     #[napi(constructor)]
     pub fn new(env: HashMap<String, String>) -> napi::Result<Self> {
-        Ok(Settings(Config::from_env(|name| env.get(name).cloned())?))
+        Ok(Settings(Arc::new(Config::from_env(|name| env.get(name).cloned())?)))
     }
 
     /// The score from which on a line is flagged.
@@ -51,6 +50,18 @@ impl Settings {
         u32::try_from(self.0.max_text_bytes).unwrap_or(u32::MAX)
     }
 
+    /// Records that may wait.
+    #[napi(getter)]
+    pub fn max_queue(&self) -> u32 {
+        u32::try_from(self.0.limits.max_queue).unwrap_or(u32::MAX)
+    }
+
+    /// Threads that compute.
+    #[napi(getter)]
+    pub fn threads(&self) -> u32 {
+        u32::try_from(self.0.model.threads.get()).unwrap_or(u32::MAX)
+    }
+
     /// The configured model.
     #[napi(getter)]
     pub fn model_name(&self) -> String {
@@ -63,7 +74,7 @@ impl Settings {
 pub fn load<'env>(env: &'env Env, settings: &Settings) -> napi::Result<Object<'env>> {
     // Settled from the thread that loads: no thread of libuv's pool waits.
     let (deferred, promise) = env.create_deferred()?;
-    SHARED.load(settings.0.model.clone(), move |outcome| match outcome {
+    ENGINE.load(&settings.0, move |outcome| match outcome {
         Ok(warning) => deferred.resolve(move |_| Ok(warning)),
         Err(error) => deferred.reject(error.into()),
     });
@@ -84,7 +95,7 @@ pub struct LoadProgress {
 /// How far the download of the load under way, or of the last one, is or was; `null` without one.
 #[napi]
 pub fn progress() -> Option<LoadProgress> {
-    SHARED.progress().map(|progress| LoadProgress {
+    ENGINE.progress().map(|progress| LoadProgress {
         file: progress.file,
         received: progress.received as f64,
         total: progress.total as f64,
@@ -103,30 +114,56 @@ pub struct State {
 /// What the process's detector is up to; at once, and without loading it.
 #[napi]
 pub fn state() -> State {
-    State { model_name: SHARED.get().map(|detector| detector.model_name().to_owned()), failed: SHARED.failed() }
+    State { model_name: ENGINE.detector().map(|detector| detector.model_name().to_owned()), failed: ENGINE.failed() }
 }
 
-/// Stops the work of a call from outside.
-#[napi]
-#[derive(Default)]
-pub struct Cancel(Arc<AtomicBool>);
+/// What was done since the process started, and what waits now.
+#[napi(object, js_name = "NativeStats")]
+pub struct Stats {
+    /// Records that wait.
+    pub queue_depth: f64,
+    /// Bytes of their texts.
+    pub queue_bytes: f64,
+    /// Calls that were admitted.
+    pub requests: f64,
+    /// Calls that were refused.
+    pub refused: f64,
+    /// Records of the calls that were admitted.
+    pub records: f64,
+    /// Batches computed.
+    pub batches: f64,
+    /// Sequences in them.
+    pub sequences: f64,
+    /// Tokens in them.
+    pub tokens: f64,
+    /// Texts whose score was remembered.
+    pub cache_hits: f64,
+    /// Texts whose score was not.
+    pub cache_misses: f64,
+    /// Seconds that the threads spent on batches.
+    pub compute_seconds: f64,
+}
 
+/// What was done since the process started, and what waits now.
 #[napi]
-impl Cancel {
-    /// A flag that is not set.
-    #[napi(constructor)]
-    pub fn new() -> Self {
-        Cancel::default()
-    }
-
-    /// Sets the flag.
-    #[napi]
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+pub fn stats() -> Stats {
+    let stats = ENGINE.stats();
+    Stats {
+        queue_depth: stats.queue_depth as f64,
+        queue_bytes: stats.queue_bytes as f64,
+        requests: stats.requests as f64,
+        refused: stats.refused as f64,
+        records: stats.records as f64,
+        batches: stats.batches as f64,
+        sequences: stats.sequences as f64,
+        tokens: stats.tokens as f64,
+        cache_hits: stats.cache_hits as f64,
+        cache_misses: stats.cache_misses as f64,
+        compute_seconds: stats.compute_seconds,
     }
 }
 
-/// The verdicts of one call, in the order of its texts.
+/// The verdicts on some texts, in their order.
 #[napi(object)]
 pub struct Analyses {
     /// Name of the model that made the scores.
@@ -137,37 +174,70 @@ pub struct Analyses {
     pub flags: Vec<bool>,
 }
 
-/// The work of one `analyze` call.
-pub struct Analyze {
-    detector: Arc<Detector>,
-    texts: Vec<String>,
-    threshold: f64,
-    cancelled: Arc<AtomicBool>,
+/// A call of JavaScript's, from its admission to its end.
+///
+/// When its object goes, what it still has in the queue goes too. A worker thread of Node.js that
+/// is terminated takes its objects with it, and so leaves no work behind.
+#[napi]
+pub struct Call {
+    config: Arc<Config>,
+    call: queue::Call,
 }
 
-// Without #[napi], which would export the type to JavaScript.
-impl Task for Analyze {
-    type Output = Vec<Verdict>;
-    type JsValue = Analyses;
-
-    /// Runs on a thread of libuv's pool.
-    fn compute(&mut self) -> napi::Result<Self::Output> {
-        let scores = self.detector.score(&self.texts, &self.cancelled)?;
-        Ok(scores.into_iter().map(|score| Verdict::new(score, self.threshold)).collect())
+#[napi]
+impl Call {
+    /// A call for so many records; throws if the queue is full.
+    #[napi(constructor)]
+    pub fn new(settings: &Settings, records: u32) -> napi::Result<Self> {
+        let queue = ENGINE.queue(&settings.0.limits);
+        queue.admit()?;
+        queue.count(1, records as usize);
+        Ok(Call { config: settings.0.clone(), call: queue::Call::new() })
     }
 
-    fn resolve(&mut self, _env: Env, verdicts: Self::Output) -> napi::Result<Self::JsValue> {
-        Ok(Analyses {
-            model_name: self.detector.model_name().to_owned(),
-            scores: verdicts.iter().map(|verdict| verdict.anomaly_score).collect(),
-            flags: verdicts.iter().map(|verdict| verdict.is_anomaly).collect(),
-        })
+    /// A call that waits for its turn even when the queue is full, and whose records come one by one.
+    #[napi(factory)]
+    pub fn stream(settings: &Settings) -> Self {
+        ENGINE.queue(&settings.0.limits).count(1, 0);
+        Call { config: settings.0.clone(), call: queue::Call::new() }
+    }
+
+    /// Counts so many records more.
+    #[napi]
+    pub fn add(&self, records: u32) {
+        ENGINE.queue(&self.config.limits).count(0, records as usize);
+    }
+
+    /// Scores `texts`, a part of the call's.
+    #[napi(ts_return_type = "Promise<Analyses>")]
+    pub fn analyze<'env>(&self, env: &'env Env, texts: Vec<String>, threshold: f64) -> napi::Result<Object<'env>> {
+        // Settled from the thread that computes: no thread of libuv's pool waits.
+        let (deferred, promise) = env.create_deferred()?;
+        let done = Box::new(move |outcome: crate::error::Result<Vec<f64>>| match outcome {
+            Ok(scores) => {
+                let verdicts = scores.into_iter().map(|score| Verdict::new(score, threshold));
+                let (scores, flags) = verdicts.map(|verdict| (verdict.anomaly_score, verdict.is_anomaly)).unzip();
+                deferred.resolve(move |_| Ok(Analyses { model_name: model_name(), scores, flags }));
+            }
+            Err(error) => deferred.reject(error.into()),
+        });
+        ENGINE.submit(&self.config, &self.call, texts, done)?;
+        Ok(promise)
+    }
+
+    /// Takes what waits out of the queue; its promises reject.
+    #[napi]
+    pub fn cancel(&self) {
+        ENGINE.cancel(&self.call);
     }
 }
 
-/// Scores `texts` with the loaded model on a thread of libuv's pool.
-#[napi(ts_return_type = "Promise<Analyses>")]
-pub fn analyze(texts: Vec<String>, threshold: f64, cancel: &Cancel) -> napi::Result<AsyncTask<Analyze>> {
-    let detector = SHARED.get().ok_or_else(|| Error::Internal("no model is loaded".to_owned()))?.clone();
-    Ok(AsyncTask::new(Analyze { detector, texts, threshold, cancelled: cancel.0.clone() }))
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+fn model_name() -> String {
+    ENGINE.detector().map(|detector| detector.model_name().to_owned()).unwrap_or_default()
 }

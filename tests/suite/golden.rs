@@ -1,10 +1,12 @@
 //! Scores equal those of Python transformers, which __test__/golden/make_golden.py wrote down.
 
+use std::sync::Arc;
+
 use audit_anomaly::analysis::Verdict;
-use audit_anomaly::detector::Detector;
+use audit_anomaly::queue::Queue;
 use serde::Deserialize;
 
-use crate::{detector, project, score, tiny};
+use crate::{load, project, score, tiny};
 
 /// How far an unrounded score may be from Python's.
 const TOLERANCE: f64 = 1e-5;
@@ -39,13 +41,13 @@ fn at_a_boundary(score: f64) -> bool {
     (scaled - scaled.floor() - 0.5).abs() <= TOLERANCE * 1e4
 }
 
-fn check(detector: &Detector, name: &str) {
+fn check(model: &Arc<Queue>, name: &str) {
     let golden = golden(name);
     assert!(golden.texts.len() >= 150);
     assert!(golden.texts.iter().any(|case| case.tokens == 512));
     let texts: Vec<&str> = golden.texts.iter().map(|case| case.text.as_str()).collect();
     let mut worst = 0.0_f64;
-    for (case, score) in golden.texts.iter().zip(score(detector, &texts)) {
+    for (case, score) in golden.texts.iter().zip(score(model, &texts)) {
         let shown: String = case.text.chars().take(60).collect();
         assert!((score - case.score).abs() <= TOLERANCE, "{shown:?}: {score}, Python {}", case.score);
         let (ours, pythons) = (Verdict::new(score, 0.7), Verdict::new(case.score, 0.7));
@@ -55,7 +57,7 @@ fn check(detector: &Detector, name: &str) {
     println!("{name}: {} texts, at most {worst:.1e} from Python", texts.len());
     for case in &golden.windowed {
         let highest = case.windows.iter().copied().fold(0.0, f64::max);
-        let found = score(detector, &[&case.text])[0];
+        let found = score(model, &[&case.text])[0];
         assert!((found - highest).abs() <= TOLERANCE, "{} windows: {found}, Python {highest}", case.windows.len());
     }
 }
@@ -67,12 +69,12 @@ fn the_tiny_model_scores_as_python_does() {
 
 #[test]
 fn the_bundled_model_scores_as_python_does() {
-    check(&detector("bundled", &[]).unwrap(), "bundled");
+    check(&load("bundled", &[]).unwrap(), "bundled");
 }
 
 #[test]
 fn the_service_s_examples_fall_on_the_right_side() {
-    let bundled = detector("bundled", &[]).unwrap();
+    let bundled = load("bundled", &[]).unwrap();
     let texts = [
         "Failed login attempt",
         "User logged in successfully",
@@ -91,7 +93,7 @@ fn the_default_model_gives_its_published_logits() {
     let mut pairs: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     pairs.retain(|(name, _)| *name != "HF_HUB_OFFLINE" && !name.starts_with("ANOMALY_"));
     pairs.push(("HF_HUB_OFFLINE", "1"));
-    let Ok(default) = detector(audit_anomaly::config::DEFAULT_MODEL, &pairs) else {
+    let Ok(default) = load(audit_anomaly::config::DEFAULT_MODEL, &pairs) else {
         println!("skipped: the default model is not in the cache");
         return;
     };
@@ -107,7 +109,7 @@ fn the_default_model_gives_its_published_logits() {
 /// int8 is not exact, but close: the mean difference and the decisions that change are bounded.
 #[test]
 fn int8_stays_close_to_f32() {
-    let int8 = detector("bundled", &[("ANOMALY_PRECISION", "int8")]).unwrap();
+    let int8 = load("bundled", &[("ANOMALY_PRECISION", "int8")]).unwrap();
     let golden = golden("bundled");
     let texts: Vec<&str> = golden.texts.iter().map(|case| case.text.as_str()).collect();
     let scores = score(&int8, &texts);

@@ -1,16 +1,14 @@
 //! A score depends on its text alone: not on the batch, its order, or the number of threads.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use audit_anomaly::detector::Detector;
+use audit_anomaly::queue::Queue;
 use proptest::prelude::*;
 
 use crate::{score, tiny};
 
-static ONE_THREAD: LazyLock<Detector> = LazyLock::new(|| tiny(&[("ANOMALY_THREADS", "1")]));
-
 /// In each precision, on one thread and on several.
-static DETECTORS: LazyLock<[[Detector; 2]; 2]> = LazyLock::new(|| {
+static MODELS: LazyLock<[[Arc<Queue>; 2]; 2]> = LazyLock::new(|| {
     ["f32", "int8"].map(|precision| {
         ["1", "3"].map(|threads| tiny(&[("ANOMALY_THREADS", threads), ("ANOMALY_PRECISION", precision)]))
     })
@@ -35,13 +33,13 @@ proptest! {
     ) {
         let mut rotated = batch.clone();
         rotated.rotate_left(rotation % batch.len());
-        for [one_thread, three_threads] in &*DETECTORS {
+        for [one_thread, three_threads] in &*MODELS {
             let together = score(one_thread, &batch);
             let mut elsewhere = score(three_threads, &rotated);
             elsewhere.rotate_right(rotation % batch.len());
             for ((text, together), elsewhere) in batch.iter().zip(&together).zip(&elsewhere) {
                 // Alone, a text is split over the threads inside each layer.
-                for alone in [one_thread, three_threads].map(|detector| score(detector, &[text])[0]) {
+                for alone in [one_thread, three_threads].map(|model| score(model, &[text])[0]) {
                     prop_assert_eq!(alone.to_bits(), together.to_bits());
                     prop_assert_eq!(alone.to_bits(), elsewhere.to_bits());
                     prop_assert!((0.0..=1.0).contains(&alone));
@@ -52,14 +50,6 @@ proptest! {
 }
 
 #[test]
-fn a_cancelled_call_ends_with_aborted() {
-    let cancelled = std::sync::atomic::AtomicBool::new(true);
-    let error = ONE_THREAD.score(&["a text"], &cancelled).unwrap_err();
-    assert_eq!(error.code(), "ABORTED");
-    assert_eq!(score(&ONE_THREAD, &["a text"]).len(), 1, "the next call works");
-}
-
-#[test]
 fn no_text_gives_no_score() {
-    assert_eq!(score(&ONE_THREAD, &[] as &[&str]), Vec::<f64>::new());
+    assert_eq!(score(&MODELS[0][0], &[] as &[&str]), Vec::<f64>::new());
 }

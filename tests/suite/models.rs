@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{detector, project, score};
+use crate::{load, project, score};
 
 /// A copy of the tiny model, changed by `change`.
 fn changed(change: impl FnOnce(&Path)) -> tempfile::TempDir {
@@ -23,7 +23,7 @@ fn edit(path: &Path, from: &str, to: &str) {
 
 /// The failure to load `directory`: its code, and its message, which must hold `parts`.
 fn refused(directory: &Path, code: &str, parts: &[&str]) {
-    let error = detector(directory.to_str().unwrap(), &[]).err().expect("it must not load");
+    let error = load(directory.to_str().unwrap(), &[]).err().expect("it must not load");
     assert_eq!(error.code(), code, "{error}");
     for part in parts {
         assert!(error.to_string().contains(part), "{error:?} does not say {part:?}");
@@ -131,14 +131,14 @@ fn three_labels_without_negative_and_the_way_out() {
     });
     refused(folder.path(), "MODEL_INVALID", &["NEGATIVE", "\"calm\", \"odd\", \"bad\"", "ANOMALY_LABELS"]);
     // With the names of its labels it gets further: to the two rows of the classifier.
-    let error = detector(folder.path().to_str().unwrap(), &[("ANOMALY_LABELS", "odd,BAD")]).err().unwrap();
+    let error = load(folder.path().to_str().unwrap(), &[("ANOMALY_LABELS", "odd,BAD")]).err().unwrap();
     assert!(error.to_string().contains("classifier.weight"), "{error}");
 }
 
 #[test]
 fn labels_choose_what_is_anomalous() {
     let model = project("__test__/fixtures/tiny");
-    let with = |labels| detector(model.to_str().unwrap(), &[("ANOMALY_LABELS", labels)]).unwrap();
+    let with = |labels| load(model.to_str().unwrap(), &[("ANOMALY_LABELS", labels)]).unwrap();
     let (negative, positive) = (score(&with("negative"), &["x"])[0], score(&with("POSITIVE"), &["x"])[0]);
     assert!((negative + positive - 1.0).abs() < 1e-12);
     assert!((score(&with("negative, positive"), &["x"])[0] - 1.0).abs() < 1e-12);
@@ -162,8 +162,8 @@ fn tokenizers_that_do_not_fit() {
 #[test]
 fn half_precision_weights_and_a_vocabulary_alone_load() {
     let folder = changed(|path| fs::remove_file(path.join("tokenizer.json")).unwrap());
-    let model = detector(folder.path().to_str().unwrap(), &[]).unwrap();
-    let whole = detector(project("__test__/fixtures/tiny").to_str().unwrap(), &[]).unwrap();
+    let model = load(folder.path().to_str().unwrap(), &[]).unwrap();
+    let whole = load(project("__test__/fixtures/tiny").to_str().unwrap(), &[]).unwrap();
     let texts = ["Failed login", "用户 😀 naïve", ""];
     assert_eq!(score(&model, &texts), score(&whole, &texts));
 }

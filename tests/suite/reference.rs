@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{Linear, Module, VarBuilder};
 use candle_transformers::models::distilbert::{Config, DistilBertModel};
 
-use crate::{detector, project, score};
+use crate::{load, project, score};
 
 #[test]
 fn scores_equal_those_of_candle_transformers() {
@@ -21,7 +21,7 @@ fn scores_equal_those_of_candle_transformers() {
     let config = std::fs::read_to_string(tiny.join("config.json")).unwrap();
     let config = config.replace(r#""activation": "gelu""#, r#""activation": "relu""#);
     std::fs::write(folder.path().join("config.json"), &config).unwrap();
-    let ours = detector(folder.path().to_str().unwrap(), &[]).unwrap();
+    let ours = load(folder.path().to_str().unwrap(), &[]).unwrap();
 
     let weights: HashMap<String, Tensor> =
         candle_core::safetensors::load(tiny.join("model.safetensors"), &Device::Cpu).unwrap();

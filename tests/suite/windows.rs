@@ -8,7 +8,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
-use crate::{detector, score};
+use crate::{load, score};
 
 /// Writes a DistilBERT of one block that is certain of NEGATIVE if and only if its window holds the word `failure`.
 ///
@@ -64,7 +64,7 @@ fn write_detector_of_a_word(directory: &Path) {
 fn a_failure_is_found_anywhere_in_a_long_text() {
     let directory = tempfile::tempdir().unwrap();
     write_detector_of_a_word(directory.path());
-    let model = detector(directory.path().to_str().unwrap(), &[]).unwrap();
+    let model = load(directory.path().to_str().unwrap(), &[]).unwrap();
     let words = vec!["routine"; 3_000];
     let quiet = score(&model, &[words.join(" ")])[0];
     assert!(quiet < 0.01, "3,000 routine words score {quiet}");
