@@ -6,7 +6,7 @@
  * @typedef {{ tokens: number, text: string }} Line
  * @typedef {{ lengths: Record<string, string[]>, lines: Line[] }} Texts
  * @typedef {{ load_ms: number, times_ms: number[], scores: number[], memory: { load: number, end: number },
- *   loop_ms?: { p99: number, max: number }, start_ms: number }} Answer what a subject said (see subjects/run.js), and the
+ *   loop_ms?: { p99: number, max: number }, total_ms?: number, fs_ms?: number[], dns_ms?: number[], start_ms: number }} Answer what a subject said (see subjects/run.js), and the
  *   milliseconds from its start to that
  */
 
@@ -20,6 +20,12 @@ function median(values) {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+/** The value that a `share` of all does not exceed. @param {number[]} values @param {number} share */
+function quantile(values, share) {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]
 }
 
 /** @param {number[]} values */
@@ -175,4 +181,4 @@ function limit(limits, precision, tokens) {
   return 1000 * Math.max(compute, (megabytes * 1e6) / limits.read[megabytes])
 }
 
-module.exports = { LIST, SCALING, WEIGHT_MEGABYTES, figures, limit, median, scenarios, sum }
+module.exports = { LIST, SCALING, WEIGHT_MEGABYTES, figures, limit, median, quantile, scenarios, sum }

@@ -72,7 +72,7 @@ function buildNative() {
 }
 
 /**
- * @param {string | undefined} ownPython an interpreter that has requirements.txt already
+ * @param {string} [ownPython] an interpreter that has requirements.txt already
  * @returns {{ model: string, texts: import('./measures.js').Texts, python: string, native: Record<string, string> }}
  */
 function prepare(ownPython) {

@@ -1,14 +1,10 @@
 /** What came out, in Markdown. */
 
-const { execFileSync } = require('node:child_process')
-const { readFileSync } = require('node:fs')
-const os = require('node:os')
-const { join } = require('node:path')
+const { existsSync, readFileSync, writeFileSync } = require('node:fs')
 const { SCALING, limit, median, sum } = require('./measures.js')
-const { ROOT } = require('./prepare.js')
 
 /**
- * @typedef {import('./bench.js').Subject} Subject
+ * @typedef {import('./subject.js').Subject} Subject
  * @typedef {import('./bench.js').Round} Round
  * @typedef {import('./measures.js').Figure} Figure
  * @typedef {{ threads: number, f32: number, int8: number, read: Record<string, number> }} Limits
@@ -36,42 +32,6 @@ function table(heading, rows) {
 /** Three significant digits, and thousands in groups. @param {number} value */
 function short(value) {
   return value >= 100 ? Math.round(value).toLocaleString('en') : String(Number(value.toPrecision(3)))
-}
-
-/** @param {string} program @param {string[]} args */
-function tell(program, args) {
-  try {
-    return execFileSync(program, args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
-  } catch {
-    return ''
-  }
-}
-
-/** @param {string} python @param {boolean} noPython @returns {[string, string][]} */
-function describeMachine(python, noPython) {
-  const lscpu = tell('lscpu', [])
-  const caches = [...lscpu.matchAll(/^(L1d|L2|L3).*?:\s+(.+?)(?: \(.*)?$/gm)].map(([, name, size]) => `${name} ${size}`)
-  const [transformersjs, onnxruntime] = ['@huggingface/transformers', 'onnxruntime-node'].map(
-    (name) => JSON.parse(readFileSync(join(__dirname, 'node_modules', name, 'package.json'), 'utf8')).version,
-  )
-  const locked = readFileSync(join(ROOT, 'Cargo.lock'), 'utf8')
-  const script =
-    'import platform, torch, transformers as t; print(platform.python_version(), torch.__version__, t.__version__)'
-  const [ownVersion, torch, transformers] = noPython ? [] : tell(python, ['-c', script]).split(' ')
-  return [
-    ['date', new Date().toISOString().slice(0, 10)],
-    ['audit-anomaly', tell('git', ['describe', '--always', '--dirty']) || require('../package.json').version],
-    ['processor', [os.cpus()[0].model, `${os.availableParallelism()} cores`, ...caches].join(', ')],
-    ['memory', `${Math.round(os.totalmem() / 2 ** 30)} GiB`],
-    ['system', `${os.type()} ${os.release()}, ${os.arch()}`],
-    ['Node.js', process.version],
-    ['rustc', tell('rustc', ['--version']).split(' ')[1] ?? ''],
-    ['candle', /name = "candle-core"\nversion = "(.+)"/.exec(locked)?.[1] ?? ''],
-    ['transformers.js', `${transformersjs}, onnxruntime-node ${onnxruntime}`],
-    ...(torch
-      ? [/** @type {[string, string]} */ (['Python', `${ownVersion}, transformers ${transformers}, torch ${torch}`])]
-      : []),
-  ]
 }
 
 /**
@@ -229,4 +189,17 @@ function limitTable(limits) {
   return table(['threads', 'f32, 10⁹ multiply-adds/s', 'int8, 10⁹ multiply-adds/s', ...reads], rows)
 }
 
-module.exports = { compare, describeMachine, writeReport }
+/**
+ * Puts a report into a file that holds several, in place of the one with the same heading.
+ *
+ * @param {string} file @param {string} report
+ */
+function writePart(file, report) {
+  const parts = existsSync(file) ? readFileSync(file, 'utf8').split(/^(?=# )/m) : []
+  const heading = (/** @type {string} */ text) => text.split('\n', 1)[0]
+  const place = parts.findIndex((part) => heading(part) === heading(report))
+  parts.splice(place < 0 ? parts.length : place, place < 0 ? 0 : 1, report)
+  writeFileSync(file, `${parts.map((part) => part.trim()).join('\n\n')}\n`)
+}
+
+module.exports = { compare, short, table, writePart, writeReport }

@@ -10,16 +10,23 @@
  *   P(NEGATIVE) of each text, memory: { load, end }: peaks in MiB, loop_ms: { p99, max }: delays of the event
  *   loop in mode 'concurrent' }
  *
+ *
+ * In JavaScript there is also mode 'load', with `concurrency` callers of whom each scores the next of the texts as soon
+ * as it has an answer. Beside times_ms and scores it gives total_ms, loop_ms, and fs_ms and dns_ms: how long small calls
+ * of these took meanwhile.
+ *
  *     node run.js ours|transformersjs < request.json
  */
 
+const { lookup } = require('node:dns/promises')
 const { readFileSync } = require('node:fs')
+const { readFile } = require('node:fs/promises')
 const { monitorEventLoopDelay } = require('node:perf_hooks')
 const { setTimeout: sleep } = require('node:timers/promises')
 
 /**
- * @typedef {{ model: string, precision: 'f32' | 'int8', threads: number, mode: 'each' | 'list' | 'concurrent',
- *   texts: string[], warmUp: number }} Request
+ * @typedef {{ model: string, precision: 'f32' | 'int8', threads: number, mode: 'each' | 'list' | 'concurrent' |
+ *   'load', texts: string[], warmUp: number, concurrency?: number }} Request
  * @typedef {{ one: (text: string) => Promise<number>, list: (texts: string[]) => Promise<number[]> }} Subject
  */
 
@@ -39,8 +46,55 @@ async function timed(action) {
   return [performance.now() - start, result]
 }
 
+/** Calls of fs and dns, one after the other, until it is told to stop. */
+function systemCalls() {
+  /** @type {{ fs_ms: number[], dns_ms: number[] }} */
+  const times = { fs_ms: [], dns_ms: [] }
+  let stopped = false
+  const calls = (async () => {
+    while (!stopped) {
+      times.fs_ms.push((await timed(() => readFile(__filename)))[0])
+      times.dns_ms.push((await timed(() => lookup('localhost')))[0])
+      await sleep(10)
+    }
+  })()
+  return async () => {
+    stopped = true
+    await calls
+    return times
+  }
+}
+
+/** @param {Subject} subject @param {string[]} texts @param {number} concurrency */
+async function load({ one }, texts, concurrency) {
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  await sleep(20)
+  delay.reset()
+  const stop = systemCalls()
+  /** @type {number[]} */
+  const times_ms = []
+  /** @type {number[]} */
+  const scores = []
+  let next = 0
+  const caller = async () => {
+    while (next < texts.length) {
+      const index = next++
+      const [time, score] = await timed(() => one(texts[index]))
+      times_ms.push(time)
+      scores[index] = score
+    }
+  }
+  const [total_ms] = await timed(() => Promise.all(Array.from({ length: concurrency }, caller)))
+  const system = await stop()
+  delay.disable()
+  return { times_ms, scores, total_ms, loop_ms: { p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 }, ...system }
+}
+
 /** @param {Subject} subject @param {Request} request */
-async function score({ one, list }, { mode, texts }) {
+async function score(subject, { mode, texts, concurrency = 1 }) {
+  const { one, list } = subject
+  if (mode === 'load') return load(subject, texts, concurrency)
   if (mode === 'list') {
     const [time, scores] = await timed(() => list(texts))
     return { times_ms: [time], scores }
