@@ -14,7 +14,8 @@ const { ask, subjects } = require('./subject.js')
 
 const HELP = `npm run bench:load -- [options]
 
-  --calls N          over all levels, for each number of threads; default 10000. The peers make a quarter of them
+  --calls N          over all levels and rounds, for each number of threads; default 10000. The peers make a quarter
+  --rounds N         interleaved, each in a fresh process; default 3
   --levels LIST      concurrent callers; default 1,10,100,1000
   --threads 1,2
   --only PRECISION   f32 or int8
@@ -27,7 +28,7 @@ const BARS = { callers: 1000, faster: { f32: 1.5, int8: 2 }, loop_ms: 5, system_
 
 /**
  * @typedef {import('./subject.js').Subject} Subject
- * @typedef {{ subject: Subject, threads: number, callers: number, answer: import('./measures.js').Answer }} Run
+ * @typedef {{ subject: Subject, threads: number, callers: number, answers: import('./measures.js').Answer[] }} Run
  */
 
 /** The calls of each level: more where more callers share them, and enough for each of them. */
@@ -42,8 +43,15 @@ function levelTable(runs, threads, precision) {
   const rate = (/** @type {Run} */ { answer }) =>
     (1000 * answer.times_ms.length) / /** @type {number} */ (answer.total_ms)
   const rows = chosen.map((run) => {
-    const { subject, callers, answer } = run
-    const { times_ms, loop_ms = { p99: NaN, max: NaN }, fs_ms = [], dns_ms = [], memory } = answer
+    const { subject, callers, answers } = run
+    const [times_ms, fs_ms, dns_ms] = /** @type {const} */ (['times_ms', 'fs_ms', 'dns_ms']).map((name) =>
+      answers.flatMap((answer) => answer[name] ?? []),
+    )
+    const loop_ms = {
+      p99: median(answers.map((answer) => answer.loop_ms?.p99 ?? NaN)),
+      max: Math.max(...answers.map((answer) => answer.loop_ms?.max ?? NaN)),
+    }
+    const memory = Math.max(...answers.map((answer) => answer.memory.end))
     const peer = chosen.find((other) => other.callers === callers && !other.subject.product)
     const faster = subject.product && peer ? rate(run) / rate(peer) : undefined
     const bar = callers === BARS.callers && faster !== undefined ? BARS.faster[precision] : undefined
@@ -60,7 +68,7 @@ function levelTable(runs, threads, precision) {
       `${bounded(loop_ms.p99, BARS.loop_ms)} / ${short(loop_ms.max)}`,
       `${short(median(fs_ms))} / ${bounded(quantile(fs_ms, 0.99), BARS.system_ms)}`,
       `${short(median(dns_ms))} / ${bounded(quantile(dns_ms, 0.99), BARS.system_ms)}`,
-      memory.end ? short(memory.end) : '–',
+      memory ? short(memory) : '–',
     ]
   })
   const heading = ['who, callers', 'calls', 'logs/s', 'faster', 'latency p50 / p99, ms', 'event loop p99 / max, ms']
@@ -71,6 +79,7 @@ async function main() {
   const { values } = parseArgs({
     options: {
       help: { type: 'boolean', short: 'h', default: false },
+      rounds: { type: 'string' },
       calls: { type: 'string' },
       levels: { type: 'string' },
       threads: { type: 'string' },
@@ -95,19 +104,27 @@ async function main() {
   )
   /** @type {Run[]} */
   const runs = []
-  for (const threads of threadCounts) {
-    for (const [level, callers] of levels.entries()) {
-      for (const subject of who) {
-        const count = subject.product ? calls[level] : Math.max(2 * callers, Math.round(calls[level] / 4))
-        const texts = Array.from({ length: count }, (_, index) => textOf(index))
-        await untilQuiet()
-        const request = { model: ready.model, precision: subject.precision, threads, warmUp: 4 }
-        const answer = await ask(subject, { ...request, mode: 'load', texts, concurrency: callers })
-        runs.push({ subject, threads, callers, answer })
-        const seconds = /** @type {number} */ (answer.total_ms) / 1000
-        console.error(
-          `  threads: ${threads}, callers: ${callers}, ${subject.name} ${subject.precision}: ${(texts.length / seconds).toFixed(1)} logs/s`,
-        )
+  const rounds = Number(values.rounds ?? 3)
+  for (let round = 1; round <= rounds; round++) {
+    for (const threads of threadCounts) {
+      for (const [level, callers] of levels.entries()) {
+        for (const subject of who) {
+          const share = (subject.product ? 1 : 0.25) / rounds
+          const count = Math.max(callers, Math.round(calls[level] * share))
+          const texts = Array.from({ length: count }, (_, index) => textOf(index))
+          await untilQuiet()
+          const request = { model: ready.model, precision: subject.precision, threads, warmUp: 4 }
+          const answer = await ask(subject, { ...request, mode: 'load', texts, concurrency: callers })
+          let run = runs.find((run) => run.subject === subject && run.threads === threads && run.callers === callers)
+          if (!run) {
+            run = { subject, threads, callers, answers: [] }
+            runs.push(run)
+          }
+          run.answers.push(answer)
+          const perSecond = (1000 * texts.length) / /** @type {number} */ (answer.total_ms)
+          const what = `threads: ${threads}, callers: ${callers}, ${subject.name} ${subject.precision}`
+          console.error(`  round ${round} of ${rounds}: ${what}: ${perSecond.toFixed(1)} logs/s`)
+        }
       }
     }
   }
@@ -125,7 +142,8 @@ async function main() {
     `Made by \`${['npm run bench:load', ...(shown.length ? ['--', ...shown] : [])].join(' ')}\`: so many callers at once, of whom each ` +
       'scores a line of mixed length, waits for the answer and goes on with the next; no two lines alike, no cache, the ' +
       'model of the benchmark above. Meanwhile the process reads a small file and looks up `localhost` every 10 ms. ' +
-      'One run of each, in a fresh process; the scores of all were compared.',
+      `Medians of ${rounds} interleaved rounds, each in a fresh process, latencies and delays over all of them; the scores of all ` +
+      'were compared.',
     table(['', ''], describeMachine(ready.python, true)),
     ...tables,
   ].join('\n\n')}\n`
@@ -137,12 +155,12 @@ async function main() {
 
 /** Whoever computes something else cannot be compared. @param {Run[]} runs */
 function checkScores(runs) {
-  for (const { subject, callers, threads, answer } of runs) {
+  for (const { subject, callers, threads, answers } of runs) {
     const peer = runs.find((run) => run.callers === callers && run.threads === threads && run.subject.name !== 'ours')
     if (!peer) continue
-    const count = Math.min(answer.scores.length, peer.answer.scores.length)
-    const difference = (/** @type {number} */ index) => Math.abs(answer.scores[index] - peer.answer.scores[index])
-    const mean = sum(Array.from({ length: count }, (_, index) => difference(index))) / count
+    const [ours, theirs] = [answers[0].scores, peer.answers[0].scores]
+    const count = Math.min(ours.length, theirs.length)
+    const mean = sum(ours.slice(0, count).map((score, index) => Math.abs(score - theirs[index]))) / count
     if (!(mean < 0.01)) throw new Error(`${subject.name} ${subject.precision} differs by ${mean} on average`)
   }
 }

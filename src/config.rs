@@ -8,6 +8,7 @@ use std::fmt::{Debug, Display};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
@@ -80,13 +81,23 @@ pub enum Precision {
     Int8,
 }
 
-/// How to reach the hub: the variables that Python's `huggingface_hub` reads.
+/// A value that must not reach a log: its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// How to reach the hub: the variables that Python's `huggingface_hub` reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubConfig {
     /// `HF_ENDPOINT`: base URL of the hub or of a mirror.
     pub endpoint: Option<String>,
     /// `HF_TOKEN`: sent as a bearer token.
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     /// `HF_HUB_CACHE`, or `hub` below `HF_HOME`, or the usual folder below the home directory.
     pub cache_dir: PathBuf,
     /// `HF_HUB_OFFLINE`: use the cache alone.
@@ -108,16 +119,29 @@ pub struct Limits {
     pub max_batch: usize,
 }
 
-// By hand, so that a token can never reach a log.
-impl Debug for HubConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HubConfig")
-            .field("endpoint", &self.endpoint)
-            .field("token", &self.token.as_ref().map(|_| "***"))
-            .field("cache_dir", &self.cache_dir)
-            .field("offline", &self.offline)
-            .finish()
-    }
+/// What `audit-anomaly serve` needs besides: `ANOMALY_HOST` and the others below.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// `ANOMALY_HOST`: name or address to listen on.
+    pub host: String,
+    /// `ANOMALY_PORT`: 0 lets the system choose.
+    pub port: u16,
+    /// `ANOMALY_API_KEY`, or the first line of the file `ANOMALY_API_KEY_FILE`: what clients must know.
+    pub api_key: Option<Secret>,
+    /// `ANOMALY_CORS_ORIGIN`: the one other origin whose pages may read answers.
+    pub cors_origin: Option<String>,
+    /// `ANOMALY_MAX_BODY_BYTES`: largest body of a request.
+    pub max_body_bytes: usize,
+    /// `ANOMALY_MAX_CONNECTIONS`: connections at a time.
+    pub max_connections: usize,
+    /// `ANOMALY_IDLE_SECONDS`: how long a connection may be without a complete request head.
+    pub idle: Duration,
+    /// `ANOMALY_BODY_SECONDS`: how long a client may take to send a body.
+    pub body: Duration,
+    /// `ANOMALY_REQUEST_SECONDS`: how long a request may take from then on.
+    pub request: Duration,
+    /// `ANOMALY_DRAIN_SECONDS`: how long requests under way may take after a signal to end.
+    pub drain: Duration,
 }
 
 impl ModelChoice {
@@ -174,6 +198,31 @@ impl Config {
                 max_queue_bytes: env.integer("ANOMALY_MAX_QUEUE_BYTES", 64 << 20, 1..=1 << 40)?,
                 max_batch: env.integer("ANOMALY_MAX_BATCH", 1_000, 1..=1_000_000)?,
             },
+        })
+    }
+}
+
+impl ServeConfig {
+    /// Reads the settings as [`Config::from_env`] does.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`], naming the variable, its value (but for a key) and what is allowed.
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let env = Environment(&|name: &str| variable(name).filter(|value| !value.trim().is_empty()));
+        let seconds = |name: &str, default: usize| {
+            env.integer(name, default, 1..=86_400).map(|seconds| Duration::from_secs(seconds as u64))
+        };
+        Ok(ServeConfig {
+            host: env.get("ANOMALY_HOST").map_or_else(|| "127.0.0.1".to_owned(), |host| host.trim().to_owned()),
+            port: env.integer("ANOMALY_PORT", 5000, 0..=65_535)? as u16,
+            api_key: env.api_key()?,
+            cors_origin: env.cors_origin()?,
+            max_body_bytes: env.integer("ANOMALY_MAX_BODY_BYTES", 16 << 20, 1..=1 << 30)?,
+            max_connections: env.integer("ANOMALY_MAX_CONNECTIONS", 1_024, 1..=1_000_000)?,
+            idle: seconds("ANOMALY_IDLE_SECONDS", 75)?,
+            body: seconds("ANOMALY_BODY_SECONDS", 30)?,
+            request: seconds("ANOMALY_REQUEST_SECONDS", 60)?,
+            drain: seconds("ANOMALY_DRAIN_SECONDS", 30)?,
         })
     }
 }
@@ -285,6 +334,45 @@ impl Environment<'_> {
         Ok(ModelChoice::Hub(model))
     }
 
+    fn api_key(&self) -> Result<Option<Secret>> {
+        let file = self.get("ANOMALY_API_KEY_FILE");
+        let key = match (self.get("ANOMALY_API_KEY"), &file) {
+            (Some(_), Some(file)) => {
+                return Err(refused("ANOMALY_API_KEY_FILE", file, "unset, since ANOMALY_API_KEY is set"));
+            }
+            (key, None) => key,
+            (None, Some(file)) => match std::fs::read_to_string(file.trim()) {
+                Ok(text) => Some(text.lines().next().unwrap_or_default().to_owned()),
+                Err(error) => {
+                    return Err(refused("ANOMALY_API_KEY_FILE", file, format_args!("a readable file: {error}")));
+                }
+            },
+        };
+        match key.map(|key| key.trim().to_owned()) {
+            // Never shown, not even when it is refused.
+            Some(key) if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Err(Error::InvalidConfig(
+                    "ANOMALY_API_KEY is not allowed: it must be printable ASCII without spaces".to_owned(),
+                ))
+            }
+            key => Ok(key.map(Secret)),
+        }
+    }
+
+    fn cors_origin(&self) -> Result<Option<String>> {
+        let Some(origin) = self.get("ANOMALY_CORS_ORIGIN").map(|origin| origin.trim().to_owned()) else {
+            return Ok(None);
+        };
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let plain =
+            |host: &str| !host.is_empty() && host.bytes().all(|c| c.is_ascii_graphic() && !b"/?#@\\,*".contains(&c));
+        if host.is_some_and(plain) {
+            Ok(Some(origin))
+        } else {
+            Err(refused("ANOMALY_CORS_ORIGIN", &origin, "one origin, like https://dashboard.example"))
+        }
+    }
+
     fn hub(&self) -> Result<HubConfig> {
         let endpoint = self.get("HF_ENDPOINT").map(|url| url.trim().to_owned());
         if let Some(url) = &endpoint
@@ -304,7 +392,7 @@ impl Environment<'_> {
         let offline = self.get("HF_HUB_OFFLINE").unwrap_or_default().trim().to_ascii_uppercase();
         Ok(HubConfig {
             endpoint,
-            token: self.get("HF_TOKEN").map(|token| token.trim().to_owned()),
+            token: self.get("HF_TOKEN").map(|token| Secret(token.trim().to_owned())),
             cache_dir: cache_dir.map_or_else(|| hf_home.join("hub"), PathBuf::from),
             offline: matches!(offline.as_str(), "1" | "ON" | "YES" | "TRUE"),
         })
@@ -452,8 +540,33 @@ mod tests {
     #[test]
     fn a_token_is_never_shown() {
         let config = config(&[("HF_TOKEN", "hf_secret")]).unwrap();
-        assert_eq!(config.model.hub.token.as_deref(), Some("hf_secret"));
+        assert_eq!(config.model.hub.token, Some(Secret("hf_secret".to_owned())));
         assert!(!format!("{config:?}").contains("hf_secret"));
+    }
+
+    #[test]
+    fn the_server_has_defaults_and_refuses_nonsense() {
+        let serve = |name: &str, value: &str| {
+            ServeConfig::from_env(|variable| (variable == name).then(|| value.to_owned())).map_err(|e| e.to_string())
+        };
+        let defaults = serve("", "").unwrap();
+        assert_eq!((defaults.host.as_str(), defaults.port, defaults.api_key), ("127.0.0.1", 5000, None));
+        assert_eq!(serve("ANOMALY_CORS_ORIGIN", "https://a.example:8443").unwrap().cors_origin.unwrap().len(), 22);
+        for (name, value) in [
+            ("ANOMALY_PORT", "65536"),
+            ("ANOMALY_IDLE_SECONDS", "0"),
+            ("ANOMALY_CORS_ORIGIN", "*"),
+            ("ANOMALY_CORS_ORIGIN", "https://a.example/path"),
+            ("ANOMALY_API_KEY_FILE", "/nowhere/at/all"),
+        ] {
+            let message = serve(name, value).unwrap_err();
+            assert!(message.starts_with(&format!("{name}={value} ")), "{message}");
+        }
+        let message = serve("ANOMALY_API_KEY", "a secret").unwrap_err();
+        assert!(message.contains("ANOMALY_API_KEY") && !message.contains("secret"), "{message}");
+        let key = serve("ANOMALY_API_KEY", "hunter2").unwrap();
+        assert_eq!(key.api_key, Some(Secret("hunter2".to_owned())));
+        assert!(!format!("{key:?}").contains("hunter2"));
     }
 
     #[test]

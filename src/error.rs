@@ -73,6 +73,34 @@ impl Error {
         }
     }
 
+    /// The status with which HTTP answers it (RFC 9110; 499 is nginx's for a client that has gone).
+    pub fn http_status(&self) -> u16 {
+        match self {
+            Error::InvalidInput { .. } => 422,
+            Error::Overloaded(_) => 429,
+            Error::Aborted => 499,
+            Error::ModelNotFound(_)
+            | Error::ModelDownload { .. }
+            | Error::ModelChecksum(_)
+            | Error::ModelInvalid(_) => 503,
+            Error::InvalidConfig(_) | Error::Internal(_) => 500,
+        }
+    }
+
+    /// The exit code with which the command line ends for it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::InvalidInput { .. } | Error::InvalidConfig(_) => 2,
+            Error::Overloaded(_) => 3,
+            Error::ModelNotFound(_)
+            | Error::ModelDownload { .. }
+            | Error::ModelChecksum(_)
+            | Error::ModelInvalid(_) => 4,
+            Error::Aborted => 130,
+            Error::Internal(_) => 1,
+        }
+    }
+
     /// The place in the arguments, where there is one.
     pub fn details(&self) -> Option<&Details> {
         match self {

@@ -18,6 +18,9 @@
 //! | [`model`] | where a model comes from, its tokenizer, and the DistilBERT classifier |
 //! | [`panic`] | a panic becomes an error that repeats no text of a log |
 //! | [`node`] | the Node.js addon; the only place with napi types |
+//! | `json` | JSON as Python reads it, for the two below |
+//! | `scan` | scores files and pipes of log lines |
+//! | `server` | the HTTP service; the only place with axum types |
 
 pub mod analysis;
 pub mod cache;
@@ -25,8 +28,14 @@ pub mod config;
 pub mod detector;
 pub mod engine;
 pub mod error;
+#[cfg(feature = "server")]
+pub mod json;
 pub mod model;
 #[cfg(feature = "node")]
 pub mod node;
 pub mod panic;
 pub mod queue;
+#[cfg(feature = "server")]
+pub mod scan;
+#[cfg(feature = "server")]
+pub mod server;

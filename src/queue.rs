@@ -69,6 +69,8 @@ pub struct Stats {
     pub cache_misses: u64,
     /// What the workers' time on batches adds up to.
     pub compute_seconds: f64,
+    /// What the texts' time in the line adds up to.
+    pub wait_seconds: f64,
 }
 
 /// The line of texts in front of a detector.
@@ -117,6 +119,7 @@ struct Job {
 /// A text on its way to its score, and who asked for it.
 struct Flight {
     text: Arc<str>,
+    since: Instant,
     seats: Vec<Seat>,
     progress: Progress,
 }
@@ -427,7 +430,7 @@ impl State {
         let (key, text) = (self.next(), Arc::<str>::from(text));
         self.stats.queue_bytes += text.len() as u64;
         self.by_text.insert(text.clone(), key);
-        self.flights.insert(key, Flight { text, seats: Vec::new(), progress: Progress::InLine });
+        self.flights.insert(key, Flight { text, since: Instant::now(), seats: Vec::new(), progress: Progress::InLine });
         self.line.push_back(key);
         key
     }
@@ -456,6 +459,7 @@ impl State {
             }
             self.stats.queue_depth -= flight.seats.len() as u64;
             self.stats.queue_bytes -= flight.text.len() as u64;
+            self.stats.wait_seconds += flight.since.elapsed().as_secs_f64();
             return Some(Head::Text(key, flight.text.clone()));
         }
         None

@@ -132,7 +132,7 @@ impl Fetch<'_> {
             .with_user_agent("audit-anomaly", env!("CARGO_PKG_VERSION"))
             .with_progress(false);
         if let Some(token) = &self.hub.token {
-            builder = builder.with_token(Some(token.clone()));
+            builder = builder.with_token(Some(token.0.clone()));
         }
         let api = builder.build().map_err(|error| Error::Internal(format!("the hub client cannot start: {error}")))?;
         let missing = |name: &str| {

@@ -1,0 +1,69 @@
+//! From a request to the JSON value in it: sizes and times bounded, and read as FastAPI reads it.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::answer::Refusal;
+use super::entry::Slip;
+use crate::config::ServeConfig;
+use crate::json::Value;
+
+/// Digits that Python reads into a whole number.
+const MAX_DIGITS: usize = 4300;
+
+/// Reads the body of `request` as FastAPI does.
+///
+/// # Errors
+/// A refusal for a body that is too large or too slow, or compressed; for one that is not UTF-8, not
+/// JSON, or absent.
+pub async fn read(request: Request<Body>, config: &ServeConfig) -> Result<Value, Refusal> {
+    let (parts, body) = request.into_parts();
+    let limit = config.max_body_bytes;
+    let too_large = || Refusal::TooLarge(format!("the body is larger than ANOMALY_MAX_BODY_BYTES, {limit} bytes"));
+    if let Some(encoding) = parts.headers.get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        return Err(Refusal::Encoding(String::from_utf8_lossy(encoding.as_bytes()).escape_default().to_string()));
+    }
+    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > limit as u64) {
+        return Err(too_large());
+    }
+    let bytes = match tokio::time::timeout(config.body, Limited::new(body, limit).collect()).await {
+        Err(_) => return Err(Refusal::SlowBody),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+        // The client has gone, or sent what is no HTTP: nobody reads this.
+        Ok(Err(_)) => return Err(Refusal::Unreadable),
+        Ok(Ok(collected)) => collected.to_bytes(),
+    };
+    if bytes.is_empty() {
+        return Err(Refusal::Slips(vec![Slip::no_body()]));
+    }
+    if !is_json(&parts.headers) {
+        // FastAPI takes such a body for one string, which then is no entry.
+        return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned(), false));
+    }
+    let text = str::from_utf8(&bytes).map_err(|_| Refusal::Unreadable)?;
+    let value = Value::parse(text.strip_prefix('\u{feff}').unwrap_or(text))
+        .map_err(|error| Refusal::Slips(vec![Slip::not_json(&error)]))?;
+    if has_endless_number(&value) { Err(Refusal::Unreadable) } else { Ok(value) }
+}
+
+/// Whether the body is `application/json` or `application/*+json`.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(media) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(subtype) = media.strip_prefix("application/") else { return false };
+    subtype == "json" || subtype.ends_with("+json")
+}
+
+/// Whether Python would refuse to read one of the whole numbers.
+fn has_endless_number(value: &Value) -> bool {
+    match value {
+        Value::Integer(digits) => digits.trim_start_matches('-').len() > MAX_DIGITS,
+        Value::Array(items) => items.iter().any(has_endless_number),
+        Value::Object(members) => members.iter().any(|(_, value)| has_endless_number(value)),
+        _ => false,
+    }
+}

@@ -1,0 +1,144 @@
+//! Too much, too long, too slow: each is refused clearly, and the next request works.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use audit_anomaly::json::Value;
+
+use crate::client::{Server, read_answer};
+
+const ENTRY: &str = r#"{"log_id": 1, "log_text": "Failed login attempt"}"#;
+
+#[test]
+fn a_body_over_the_limit_is_refused_before_it_is_read() {
+    let server = Server::start(&[("ANOMALY_MAX_BODY_BYTES", "1000")]);
+    let large = format!(r#"{{"log_id": 1, "log_text": "{}"}}"#, "x".repeat(1_000));
+    let answer = server.post("/analyze-log", &large);
+    assert_eq!((answer.status, answer.code().as_str()), (413, "TOO_LARGE"));
+
+    // Announced, but never sent.
+    let mut stream = server.connect();
+    write!(stream, "POST /analyze-log HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999999\r\n\r\n").unwrap();
+    assert_eq!(read_answer(&mut stream).status, 413);
+
+    // Of unknown length, and without end.
+    let mut stream = server.connect();
+    write!(stream, "POST /analyze-log HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    for _ in 0..20 {
+        // It may have been refused by now.
+        let _ = stream.write_all(format!("64\r\n{}\r\n", "x".repeat(100)).as_bytes());
+    }
+    assert_eq!(read_answer(&mut stream).status, 413);
+    assert_eq!(server.post("/analyze-log", ENTRY).status, 200);
+}
+
+#[test]
+fn lists_and_texts_over_their_limits_are_refused() {
+    let server = Server::start(&[("ANOMALY_MAX_BATCH", "2"), ("ANOMALY_MAX_TEXT_BYTES", "30")]);
+    assert_eq!(server.post("/analyze-batch", &format!("[{ENTRY}, {ENTRY}]")).status, 200);
+    let answer = server.post("/analyze-batch", &format!("[{ENTRY}, {ENTRY}, {ENTRY}]"));
+    assert_eq!((answer.status, answer.code().as_str()), (413, "TOO_LARGE"));
+    let long = format!(r#"{{"log_id": 1, "log_text": "{}"}}"#, "é".repeat(16));
+    let answer = server.post("/analyze-batch", &format!("[{ENTRY}, {long}]"));
+    assert_eq!(answer.status, 422);
+    let Some(Value::Array(slips)) = answer.json().get("detail").cloned() else { panic!("no detail") };
+    assert_eq!(slips[0].get("type"), Some(&Value::String("string_too_long".to_owned(), false)));
+    let loc =
+        [Value::String("body".into(), false), Value::Integer("1".into()), Value::String("log_text".into(), false)];
+    assert_eq!(slips[0].get("loc"), Some(&Value::Array(loc.to_vec())));
+}
+
+#[test]
+fn a_full_queue_answers_429_with_retry_after() {
+    // One thread, and texts of many windows: the queue stays full for a while.
+    let server = Server::start(&[("ANOMALY_MAX_QUEUE", "1"), ("ANOMALY_THREADS", "1"), ("ANOMALY_MODEL", "bundled")]);
+    let text = |client: usize| format!("{client} words and more ").repeat(2_000);
+    let statuses: Vec<(u16, Option<String>)> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..20)
+            .map(|client| {
+                let server = &server;
+                scope.spawn(move || {
+                    let body = format!(r#"{{"log_id": 1, "log_text": "{}"}}"#, text(client));
+                    let answer = server.post("/analyze-log", &body);
+                    (answer.status, answer.header("retry-after").map(str::to_owned))
+                })
+            })
+            .collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    let refused = statuses.iter().filter(|(status, _)| *status == 429).count();
+    let served = statuses.iter().filter(|(status, _)| *status == 200).count();
+    assert!(refused > 0 && served > 0 && refused + served == 20, "{statuses:?}");
+    assert!(statuses.iter().all(|(status, retry)| (*status == 429) == retry.is_some()));
+    assert_eq!(server.post("/analyze-log", ENTRY).status, 200);
+}
+
+#[test]
+fn slow_and_silent_clients_are_let_go_and_hold_nobody_up() {
+    let server = Server::start(&[("ANOMALY_IDLE_SECONDS", "1"), ("ANOMALY_BODY_SECONDS", "1")]);
+    let begun = Instant::now();
+    // One says nothing, one stops in its head, one in its body.
+    let mut silent = server.connect();
+    let mut half_a_head = server.connect();
+    write!(half_a_head, "POST /analyze-log HTTP/1.1\r\nHost: te").unwrap();
+    let mut half_a_body = server.connect();
+    write!(half_a_body, "POST /analyze-log HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n{{").unwrap();
+    assert_eq!(server.post("/analyze-log", ENTRY).status, 200, "others are served meanwhile");
+    let answer = read_answer(&mut half_a_body);
+    assert_eq!((answer.status, answer.code().as_str()), (408, "TIMEOUT"));
+    for stream in [&mut silent, &mut half_a_head] {
+        let mut rest = Vec::new();
+        // Closed or reset, but not kept.
+        let _ = stream.read_to_end(&mut rest);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_connection_too_many_is_told_so() {
+    let server = Server::start(&[("ANOMALY_MAX_CONNECTIONS", "2")]);
+    // Those of the probes before must be closed.
+    std::thread::sleep(Duration::from_millis(200));
+    let held = [server.connect(), server.connect()];
+    std::thread::sleep(Duration::from_millis(200));
+    let answer = server.post("/analyze-log", ENTRY);
+    assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"));
+    drop(held);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(server.post("/analyze-log", ENTRY).status, 200);
+}
+
+#[test]
+fn a_compressed_body_is_refused() {
+    let server = Server::start(&[]);
+    let headers = [("Content-Type", "application/json"), ("Content-Encoding", "gzip")];
+    let answer = server.send("POST", "/analyze-log", &headers, Some(b"\x1f\x8b"));
+    assert_eq!(answer.status, 415);
+    let plain = [("Content-Type", "application/json"), ("Content-Encoding", "identity")];
+    assert_eq!(server.send("POST", "/analyze-log", &plain, Some(ENTRY.as_bytes())).status, 200);
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_the_queue() {
+    let server = Server::start(&[("ANOMALY_THREADS", "1"), ("ANOMALY_MODEL", "bundled")]);
+    let entries: Vec<String> =
+        (0..1_000).map(|id| format!(r#"{{"log_id": 1, "log_text": "line {id} of a list"}}"#)).collect();
+    let body = format!("[{}]", entries.join(","));
+    let mut stream = server.connect();
+    let head = "POST /analyze-batch HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n";
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let depth = || {
+        let metrics = server.get("/metrics").text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("anomaly_queue_depth ")).map(str::to_owned);
+        line.and_then(|value| value.parse::<u64>().ok()).expect("a depth")
+    };
+    while depth() == 0 {}
+    drop(stream);
+    let begun = Instant::now();
+    while depth() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    let metrics = server.get("/metrics").text();
+    let scored = metrics.lines().find_map(|line| line.strip_prefix("anomaly_sequences_total ")).unwrap();
+    assert!(scored.parse::<u64>().unwrap() < 1_000, "{scored} were computed for nobody");
+}
