@@ -237,6 +237,24 @@ describe('a worker thread', () => {
   })
 })
 
+test('a child process that is forked meanwhile has an engine of its own', async () => {
+  const { code, values } = await busy(
+    `const { fork } = require('child_process')
+     const { writeFileSync, mkdtempSync } = require('fs')
+     const file = require('path').join(mkdtempSync(require('path').join(require('os').tmpdir(), 'fork-')), 'child.js')
+     writeFileSync(file, "const api = require(" + ${JSON.stringify(JSON.stringify(ROOT))} + ");" +
+       "api.analyzeLog({ log_id: 2, log_text: 'in the child' }).then(({ log_id }) => process.send([log_id, api.stats().requests]))")
+     const running = api.analyzeBatch(lines(2000))
+     const child = fork(file)
+     const [answer] = await require('events').once(child, 'message')
+     child.disconnect()
+     const [exitCode] = await require('events').once(child, 'exit')
+     out([answer, exitCode, (await running).length])`,
+  )
+  expect(code).toBe(0)
+  expect(values[0]).toEqual([[2, 1], 0, 2000])
+})
+
 describe('Jest', () => {
   test.each([[[]], [['--resetModules']], [['--runInBand', '--no-cache']]])(
     'loads the addon with %j, in several files of one process',
