@@ -276,6 +276,7 @@ function watchProgress(onProgress) {
   const timer = setInterval(report, 50)
   return () => {
     if (!stopped) report()
+    stopped = true
     clearInterval(timer)
   }
 }
@@ -283,16 +284,18 @@ function watchProgress(onProgress) {
 /** @param {import('./index').LoadOptions} [options] */
 async function load(options) {
   const { signal, onProgress } = checkOptions(options)
-  return abortable(signal, async () => {
+  let stop = () => {}
+  const work = async () => {
     const config = configure()
-    const stop = watchProgress(onProgress)
+    stop = watchProgress(onProgress)
     try {
       await ready(config)
     } finally {
       stop()
     }
     return health()
-  })
+  }
+  return abortable(signal, work, () => stop())
 }
 
 /** @returns {import('./index').Health} */
@@ -374,15 +377,17 @@ function score(records, config, { threshold = config.threshold, signal }) {
  * @param {number} threshold
  */
 async function scoreParts(call, records, config, threshold) {
-  const { size, groups } = parts(config)
+  const { size, weight, groups } = parts(config)
   const texts = [...new Set(records.map(({ log_text }) => log_text))]
   /** @type {Map<string, Omit<import('./index').Analysis, 'log_id'>>} */
   const verdicts = new Map()
   let start = 0
   const lane = async () => {
     while (start < texts.length) {
-      const part = texts.slice(start, start + size)
-      start += size
+      let [end, weighs] = [start, 0]
+      while (end < texts.length && end - start < size && weighs < weight) weighs += texts[end++].length
+      const part = texts.slice(start, end)
+      start = end
       const analyses = await analyze(call, part, threshold)
       part.forEach((text, index) => {
         verdicts.set(text, analyses[index])
@@ -398,8 +403,17 @@ async function scoreParts(call, records, config, threshold) {
   return records.map(({ log_id, log_text }) => ({ log_id, .../** @type {any} */ (verdicts.get(log_text)) }))
 }
 
-/** How large a part is, and how many of them keep all threads at work. @param {import('./binding.js').Settings} config */
-const parts = ({ maxQueue, threads }) => ({ size: Math.min(PART, maxQueue), groups: 1 + Math.ceil(threads / 2) })
+/**
+ * How large a part is, and how many of them keep all threads at work: together at most half of what may wait, so that
+ * other calls find room. The weight is in units of UTF-16, of which each may take three bytes.
+ *
+ * @param {import('./binding.js').Settings} config
+ */
+function parts({ maxQueue, maxQueueBytes, threads }) {
+  const groups = 1 + Math.ceil(threads / 2)
+  const share = (/** @type {number} */ most) => Math.max(1, Math.floor(most / (2 * groups)))
+  return { groups, size: Math.min(PART, share(maxQueue)), weight: share(maxQueueBytes / 3) }
+}
 
 /**
  * @param {import('./binding.js').Call} call
@@ -446,28 +460,38 @@ async function analyzeBatch(records, options) {
 async function* analyzeStream(source, options) {
   const { threshold, signal } = checkOptions(options)
   const config = configure()
-  const iterator = iterate(source)
   if (signal?.aborted) throw signal.reason
+  const iterator = iterate(source)
   ready(config).catch(() => {})
   const call = binding.Call.stream(config)
-  calls.add(call)
+  const cancel = () => call.cancel()
+  signal?.addEventListener('abort', cancel)
+  let running = 0
   try {
     yield* inGroups(iterator, {
       ...parts(config),
       signal,
       take: (record, item) => copyRecord(record, config.maxTextBytes, item),
+      weigh: ({ log_text }) => log_text.length,
       work: async (/** @type {import('./index').LogRecord[]} */ records) => {
         call.add(records.length)
         const texts = records.map(({ log_text }) => log_text)
-        const analyses = await analyze(call, texts, threshold ?? config.threshold).catch((error) => {
+        // Only while there is work: a stream that its consumer has forgotten is not kept.
+        running++
+        calls.add(call)
+        try {
+          const analyses = await analyze(call, texts, threshold ?? config.threshold)
+          return records.map(({ log_id }, index) => ({ log_id, ...analyses[index] }))
+        } catch (error) {
           throw fromNative(error)
-        })
-        return records.map(({ log_id }, index) => ({ log_id, ...analyses[index] }))
+        } finally {
+          if (--running === 0) calls.delete(call)
+        }
       },
     })
   } finally {
+    signal?.removeEventListener('abort', cancel)
     call.cancel()
-    calls.delete(call)
   }
 }
 

@@ -4,9 +4,11 @@
  * @template Item, Taken, Result
  * @typedef {object} Plan
  * @property {number} size items in a group
+ * @property {number} weight what the items of a group weigh at most together, but for the last of them
  * @property {number} groups how many are worked on at a time, or wait for the consumer
  * @property {AbortSignal} [signal] ends all at once
  * @property {(item: Item, index: number) => Taken} take checks an item as it is read
+ * @property {(taken: Taken) => number} weigh
  * @property {(group: Taken[]) => Promise<Result[]>} work
  */
 
@@ -24,11 +26,12 @@ const isThenable = (value) => typeof value === 'object' && value !== null && 'th
  * @param {Iterator<Item> | AsyncIterator<Item>} iterator
  * @param {Plan<Item, Taken, Result>} plan
  */
-async function* inGroups(iterator, { size, groups, signal, take, work }) {
+async function* inGroups(iterator, { size, weight, groups, signal, take, weigh, work }) {
   /** @type {{ results: Promise<Result[]>, settled: boolean }[]} groups that are worked on, the oldest first */
   const pending = []
   /** @type {Taken[]} what was read, and is not worked on yet */
   let group = []
+  let weighs = 0
   let index = 0
   /** Whether the source may give more, a read is under way, and no more is to be read. */
   let [open, reading, ended] = [true, false, false]
@@ -43,13 +46,22 @@ async function* inGroups(iterator, { size, groups, signal, take, work }) {
     ended = true
     failure ??= reason
   }
-  const accept = (/** @type {IteratorResult<Item>} */ { done, value }) => {
+  const accept = (/** @type {IteratorResult<Item>} */ step) => {
+    let next
+    try {
+      if (typeof step !== 'object' || step === null) throw new TypeError(`the source gave ${step} instead of an object`)
+      next = { done: step.done, value: step.value }
+    } catch (error) {
+      return broken(error)
+    }
     reading = false
-    if (done) open = false
-    if (done || ended) ended = true
+    if (next.done) open = false
+    if (next.done || ended) ended = true
     else {
       try {
-        group.push(take(value, index++))
+        const taken = take(next.value, index++)
+        weighs += weigh(taken)
+        group.push(taken)
       } catch (error) {
         end({ error })
       }
@@ -68,7 +80,7 @@ async function* inGroups(iterator, { size, groups, signal, take, work }) {
       reading = true
       if (isThenable(step)) step.then(accept, broken)
       // As `for await` does with a promise in an array.
-      else if (!step.done && isThenable(step.value)) step.value.then((value) => accept({ value }), broken)
+      else if (!step.done && isThenable(step.value)) step.value.then((value) => accept({ done: false, value }), broken)
       else accept(step)
     } catch (error) {
       broken(error)
@@ -85,14 +97,19 @@ async function* inGroups(iterator, { size, groups, signal, take, work }) {
     entry.results.then(settle, settle)
     pending.push(entry)
     group = []
+    weighs = 0
   }
+  const full = () => group.length === size || weighs >= weight
   const aborted = () => wake()
   signal?.addEventListener('abort', aborted)
   try {
     for (;;) {
-      while (!ended && !reading && group.length < size && pending.length < groups) read()
-      if (group.length === size || (ended && group.length > 0)) flush()
       if (signal?.aborted) throw signal.reason
+      while (!ended && !reading && !full() && pending.length < groups) read()
+      if (full() || (ended && group.length > 0)) {
+        flush()
+        continue
+      }
       if (pending[0]?.settled) {
         const [{ results }] = pending.splice(0, 1)
         for (const result of await results) {
@@ -112,26 +129,21 @@ async function* inGroups(iterator, { size, groups, signal, take, work }) {
         wake = () => resolve(undefined)
       })
     }
-    if (failure) throw failure.error
+  } catch (error) {
+    // As `for await` does: what goes wrong while the source is closed does not hide this.
+    failure = { error }
   } finally {
     ended = true
     clearImmediate(pause)
     signal?.removeEventListener('abort', aborted)
-    if (open) await close(iterator, reading)
+    if (open) {
+      const closed = (async () => iterator.return?.())()
+      closed.catch(() => {})
+      // In the middle of a read it may never answer, and who aborts does not wait.
+      if (!reading && !signal?.aborted && !failure) await closed
+    }
   }
-}
-
-/**
- * Tells a source that nobody wants more. Waits for it, unless it is in the middle of a read, which may never end.
- *
- * @param {Iterator<unknown> | AsyncIterator<unknown>} iterator
- * @param {boolean} reading
- */
-async function close(iterator, reading) {
-  const closed = (async () => iterator.return?.())()
-  if (!reading) await closed
-  // Nobody is left to be told.
-  else closed.catch(() => {})
+  if (failure) throw failure.error
 }
 
 module.exports = { inGroups }

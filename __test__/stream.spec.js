@@ -182,6 +182,36 @@ describe('what goes wrong', () => {
     expect(closed).toHaveBeenCalledTimes(1)
   })
 
+  test('in what the source says of a record is thrown, as by for await', async () => {
+    for (const step of [
+      undefined,
+      7,
+      {
+        get done() {
+          throw new RangeError('no')
+        },
+      },
+    ]) {
+      for (const next of [() => step, async () => step]) {
+        const { error } = await until(analyzeStream({ [Symbol.asyncIterator]: () => ({ next }) }))
+        expect(error?.name).toMatch(/^(TypeError|RangeError)$/)
+      }
+    }
+  })
+
+  test('while the source is closed does not hide what went wrong before', async () => {
+    const source = (async function* () {
+      try {
+        yield { log_id: 1 }
+      } finally {
+        // biome-ignore lint/correctness/noUnsafeFinally: a source may be as bad as this
+        throw new Error('closing failed')
+      }
+    })()
+    const { error } = await until(analyzeStream(source))
+    expect(error).toMatchObject({ code: 'INVALID_INPUT' })
+  })
+
   test('in the options is thrown by the loop', async () => {
     const { error } = await until(analyzeStream([], { threshold: 2 }))
     expect(error).toMatchObject({ code: 'INVALID_INPUT', details: { field: 'threshold' } })

@@ -16,8 +16,8 @@ use crate::queue::{Call, Done, Queue, Stats};
 /// Worker threads of Node.js, and test files of one Jest process, share it.
 pub static ENGINE: Engine = Engine { ready: OnceCell::new(), queue: OnceCell::new(), state: Mutex::new(State::new()) };
 
-/// Called with the outcome of a load; the warning goes to one caller only.
-type Waiter = Box<dyn FnOnce(Result<Option<String>>) + Send>;
+/// Called with the outcome of a load.
+type Waiter = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// A detector that the first caller loads and all share, and its queue.
 pub struct Engine {
@@ -29,12 +29,13 @@ pub struct Engine {
 struct State {
     loading: Option<Loading>,
     meter: Option<Arc<Meter>>,
+    warning: Option<String>,
     failed: bool,
 }
 
 impl State {
     const fn new() -> Self {
-        State { loading: None, meter: None, failed: false }
+        State { loading: None, meter: None, warning: None, failed: false }
     }
 }
 
@@ -71,18 +72,29 @@ impl Engine {
     }
 
     /// Has `texts` scored, all or a part of those of a `call`, and loads the model first where
-    /// that is still to do. `done` gets the unrounded scores in the order of the texts.
-    ///
-    /// # Errors
-    /// [`Error::InvalidConfig`] as [`Engine::load`]; all others go to `done`.
-    pub fn submit(&'static self, config: &Config, call: &Call, texts: Vec<String>, done: Done) -> Result<()> {
-        self.check(&self.state(), &config.model)?;
-        // Into the queue first: whoever ends a load looks there afterwards.
-        self.queue(&config.limits).submit(call, texts, done);
-        if self.ready.get().is_none() {
-            self.load(config, |_| ());
+    /// that is still to do. `done` gets the unrounded scores in the order of the texts, or one of
+    /// the errors of [`Engine::load`] and of scoring.
+    pub fn submit(&'static self, config: &Config, call: &Call, texts: Vec<String>, done: Done) {
+        let checked = self.check(&self.state(), &config.model);
+        if let Err(error) = checked {
+            return done(Err(error));
         }
-        Ok(())
+        // Into the queue first: whoever ends a load looks there afterwards.
+        let queue = self.queue(&config.limits).clone();
+        queue.submit(call, texts, done);
+        if self.ready.get().is_none() {
+            let call = call.clone();
+            self.load(config, move |outcome| {
+                if let Err(error) = outcome {
+                    queue.fail_call(&call, &error);
+                }
+            });
+        }
+    }
+
+    /// What the user should be told about the model that was loaded; once.
+    pub fn take_warning(&self) -> Option<String> {
+        self.state().warning.take()
     }
 
     /// Takes what waits for `call` out of the queue; it ends with [`Error::Aborted`].
@@ -101,7 +113,7 @@ impl Engine {
     /// # Errors
     /// `done` gets those of [`Detector::load`], or [`Error::InvalidConfig`] if this process has
     /// loaded, or is loading, another model: the results of one process never mix two.
-    pub fn load(&'static self, config: &Config, done: impl FnOnce(Result<Option<String>>) + Send + 'static) {
+    pub fn load(&'static self, config: &Config, done: impl FnOnce(Result<()>) + Send + 'static) {
         let queue = self.queue(&config.limits).clone();
         let mut state = self.state();
         match self.check(&state, &config.model) {
@@ -111,7 +123,7 @@ impl Engine {
             }
             Ok(()) if self.ready.get().is_some() => {
                 drop(state);
-                return done(Ok(None));
+                return done(Ok(()));
             }
             Ok(()) => (),
         }
@@ -142,18 +154,17 @@ impl Engine {
         if let Some(meter) = &state.meter {
             meter.finish();
         }
-        let mut outcome = loaded.map(|(detector, warning)| {
+        let outcome = loaded.map(|(detector, warning)| {
             let (_, detector) = self.ready.get_or_init(|| (config, Arc::new(detector)));
+            state.warning = warning;
             queue.start(detector.clone());
-            warning
         });
         drop(state);
         if let Err(error) = &outcome {
             queue.fail(error);
         }
         for waiter in waiters {
-            let rest = outcome.as_ref().map(|_| None).map_err(Error::clone);
-            waiter(std::mem::replace(&mut outcome, rest));
+            waiter(outcome.clone());
         }
     }
 

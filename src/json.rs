@@ -13,6 +13,9 @@ use serde_json::value::RawValue;
 /// Nesting that is read; Python gives up at about a thousand.
 const DEPTH: usize = 200;
 
+/// The cause of an error that Python has not: more values than were allowed.
+pub const TOO_MANY_VALUES: &str = "Too many values";
+
 /// A JSON value. Numbers stay as they were written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -47,7 +50,16 @@ impl Value {
     /// # Errors
     /// What Python would say of it, and where.
     pub fn parse(text: &str) -> Result<Value, JsonError> {
-        let mut reader = Reader { text, at: 0 };
+        Value::parse_within(text, usize::MAX)
+    }
+
+    /// Reads a whole text that may hold so many values: one takes up to thirty times as much memory
+    /// as it takes in a text.
+    ///
+    /// # Errors
+    /// As [`Value::parse`], and [`TOO_MANY_VALUES`].
+    pub fn parse_within(text: &str, values: usize) -> Result<Value, JsonError> {
+        let mut reader = Reader { text, at: 0, left: values };
         let value = reader.document();
         value.map_err(|(cause, at)| JsonError { cause, offset: text[..at].chars().count() })
     }
@@ -100,6 +112,7 @@ type Fault = (&'static str, usize);
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    left: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -124,6 +137,7 @@ impl<'a> Reader<'a> {
         if depth > DEPTH {
             return Err(("Too deeply nested", self.at));
         }
+        self.left = self.left.checked_sub(1).ok_or((TOO_MANY_VALUES, self.at))?;
         match self.peek() {
             Some(b'"') => self.string().map(|(text, lone)| Value::String(text.into_owned(), lone)),
             Some(b'{') => self.object(depth),
@@ -358,6 +372,12 @@ mod tests {
         assert_eq!(read(r#""\ud83d\ude00""#), Value::String("😀".to_owned(), false));
         assert_eq!(read(r#""\ud83d""#), Value::String("\u{fffd}".to_owned(), true));
         assert_eq!(serde_json::to_string(&read("[NaN, -Infinity]")).unwrap(), "[null,null]");
+    }
+
+    #[test]
+    fn values_are_bounded() {
+        assert!(Value::parse_within("[1, [2]]", 4).is_ok());
+        assert_eq!(Value::parse_within("[1, [2]]", 3).unwrap_err().cause, TOO_MANY_VALUES);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The message of a panic may hold the text of a log line (a slice of a `str` at a wrong place
 //! prints it), so neither the error nor what goes to standard error repeats it.
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::{Mutex, Once, PoisonError};
 
@@ -37,8 +38,10 @@ fn quieten() {
                 return usual(info);
             }
             let place = info.location().map(ToString::to_string);
-            eprintln!("audit-anomaly: a bug: panic at {}", place.as_deref().unwrap_or("an unknown place"));
+            let shown = place.clone().unwrap_or_else(|| "an unknown place".to_owned());
             *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
+            // Not by eprintln, which panics where nobody reads: a panic in here would end the process.
+            let _ = writeln!(std::io::stderr(), "audit-anomaly: a bug: panic at {shown}");
         }));
     });
 }

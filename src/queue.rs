@@ -25,10 +25,10 @@ use crate::panic;
 const BATCH_TOKENS: usize = 128;
 
 /// A call, by which its texts can be taken out of the queue together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     number: u64,
-    cancelled: AtomicBool,
+    cancelled: Arc<AtomicBool>,
 }
 
 impl Call {
@@ -36,7 +36,7 @@ impl Call {
     #[allow(clippy::new_without_default, reason = "no two are equal")]
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Call { number: NEXT.fetch_add(1, Ordering::Relaxed), cancelled: AtomicBool::new(false) }
+        Call { number: NEXT.fetch_add(1, Ordering::Relaxed), cancelled: Arc::default() }
     }
 }
 
@@ -191,6 +191,8 @@ impl Queue {
         while let Some((&job, _)) = state.jobs.first_key_value() {
             state.fail(job, error, &mut settled);
         }
+        state.line.clear();
+        state.windows.clear();
         drop(state);
         settled.tell();
     }
@@ -251,22 +253,18 @@ impl Queue {
     /// Ends with [`Error::Aborted`] what was submitted for `call` and has no score yet, and what
     /// will be. What waits is never computed; the scores of what is being computed are dropped.
     pub fn cancel(self: &Arc<Self>, call: &Call) {
-        let mut settled = Settled::default();
         let mut state = self.state();
         // Read and written under the lock alone.
         call.cancelled.store(true, Ordering::Relaxed);
-        for (other, texts, done) in std::mem::take(&mut state.outside) {
-            if other == call.number {
-                settled.0.push((done, Err(Error::Aborted)));
-            } else {
-                state.outside.push_back((other, texts, done));
-            }
-        }
-        while let Some((&job, _)) = state.jobs.range((call.number, 0)..=(call.number, u64::MAX)).next() {
-            state.fail(job, &Error::Aborted, &mut settled);
-        }
-        self.let_in(&mut state, &mut settled);
-        self.wake(&mut state);
+        let settled = self.give_up(&mut state, call, &Error::Aborted);
+        drop(state);
+        settled.tell();
+    }
+
+    /// Ends with `error` what was submitted for `call` so far and has no score yet.
+    pub fn fail_call(self: &Arc<Self>, call: &Call, error: &Error) {
+        let mut state = self.state();
+        let settled = self.give_up(&mut state, call, error);
         drop(state);
         settled.tell();
     }
@@ -274,6 +272,27 @@ impl Queue {
     /// What was done so far, and what waits now.
     pub fn stats(&self) -> Stats {
         self.state().stats
+    }
+
+    fn give_up(self: &Arc<Self>, state: &mut State, call: &Call, error: &Error) -> Settled {
+        let mut settled = Settled::default();
+        for (other, texts, done) in std::mem::take(&mut state.outside) {
+            if other == call.number {
+                settled.0.push((done, Err(error.clone())));
+            } else {
+                state.outside.push_back((other, texts, done));
+            }
+        }
+        while let Some((&job, _)) = state.jobs.range((call.number, 0)..=(call.number, u64::MAX)).next() {
+            state.fail(job, error, &mut settled);
+        }
+        // Without a worker nobody else takes what has left out of the line.
+        while state.line.front().is_some_and(|flight| !state.flights.contains_key(flight)) {
+            state.line.pop_front();
+        }
+        self.let_in(state, &mut settled);
+        self.wake(state);
+        settled
     }
 
     fn full(&self, state: &State) -> bool {
@@ -364,7 +383,10 @@ impl Queue {
                     state = self.state();
                     match windows {
                         Ok(windows) => state.cut(flight, windows),
-                        Err(error) => state.crash(flight, &error, &mut settled),
+                        Err(error) => {
+                            state.crash(flight, &error, &mut settled);
+                            self.let_in(&mut state, &mut settled);
+                        }
                     }
                 }
             }

@@ -212,7 +212,7 @@ impl Download {
     fn run(&self) -> Result<ExitCode> {
         let config = Config::from_env(|name| match name {
             "ANOMALY_MODEL" => Some(self.model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned())),
-            _ => std::env::var(name).ok(),
+            _ => variable(name),
         })?;
         let source = ModelSource::find(&config.model.choice, &config.model.hub, &Default::default())?;
         match source.files {
@@ -268,9 +268,14 @@ impl EngineArgs {
             "ANOMALY_MAX_TEXT_BYTES" => self.max_text_bytes.clone(),
             "ANOMALY_CACHE_SIZE" => self.cache_size.clone(),
             "ANOMALY_CACHE_BYTES" => self.cache_bytes.clone(),
-            _ => std::env::var(name).ok(),
+            _ => variable(name),
         }
     }
+}
+
+/// A variable of the environment. One that is no Unicode is not taken for unset: a key would be lost.
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 #[derive(Args)]
@@ -371,15 +376,19 @@ async fn listen(config: Config, serve: ServeConfig) -> Result<ExitCode> {
     };
     let listener = TcpListener::bind((place.0.as_str(), place.1)).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
-    tracing::info!("listening on http://{address}");
+    let key = if serve.api_key.is_some() { "required" } else { "none" };
+    tracing::info!(key, "listening on http://{address}");
+    if serve.api_key.is_none() && !address.ip().is_loopback() {
+        tracing::warn!("other hosts may use this service without a key; ANOMALY_API_KEY sets one");
+    }
 
     let app = App::new(config.clone(), serve);
     let (loaded, failure) = tokio::sync::oneshot::channel();
     ENGINE.load(&config, move |outcome| drop(loaded.send(outcome)));
     let loading = async move {
         match failure.await {
-            Ok(Ok(warning)) => {
-                if let Some(warning) = warning {
+            Ok(Ok(())) => {
+                if let Some(warning) = ENGINE.take_warning() {
                     tracing::warn!("{warning}");
                 }
                 let name = ENGINE.detector().map(|detector| detector.model_name().to_owned()).unwrap_or_default();

@@ -56,6 +56,12 @@ impl Settings {
         u32::try_from(self.0.limits.max_queue).unwrap_or(u32::MAX)
     }
 
+    /// Bytes of text that may wait.
+    #[napi(getter)]
+    pub fn max_queue_bytes(&self) -> f64 {
+        self.0.limits.max_queue_bytes as f64
+    }
+
     /// Threads that compute.
     #[napi(getter)]
     pub fn threads(&self) -> u32 {
@@ -75,7 +81,7 @@ pub fn load<'env>(env: &'env Env, settings: &Settings) -> napi::Result<Object<'e
     // Settled from the thread that loads: no thread of libuv's pool waits.
     let (deferred, promise) = env.create_deferred()?;
     ENGINE.load(&settings.0, move |outcome| match outcome {
-        Ok(warning) => deferred.resolve(move |_| Ok(warning)),
+        Ok(()) => deferred.resolve(move |_| Ok(ENGINE.take_warning())),
         Err(error) => deferred.reject(error.into()),
     });
     Ok(promise)
@@ -221,7 +227,7 @@ impl Call {
             }
             Err(error) => deferred.reject(error.into()),
         });
-        ENGINE.submit(&self.config, &self.call, texts, done)?;
+        ENGINE.submit(&self.config, &self.call, texts, done);
         Ok(promise)
     }
 

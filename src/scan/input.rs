@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 
 use crate::error::{Error, Result};
 use crate::json::Value;
+use crate::scan::output::printable;
 
 /// Bytes that are read at a time.
 const BUFFER: usize = 128 << 10;
@@ -70,6 +71,8 @@ pub struct Records {
     parser: Parser,
     name: String,
     limit: usize,
+    /// Records that were read, for the ids of CSV.
+    count: u64,
 }
 
 enum Parser {
@@ -107,7 +110,7 @@ impl Source {
         };
         let besides = if *format == Format::Text { 0 } else { BESIDES };
         let lines = Lines::new(bar.wrap_read(raw), limit + besides).map_err(failed)?;
-        let mut records = Records { lines, parser: Parser::Text, name: self.name(), limit };
+        let mut records = Records { lines, parser: Parser::Text, name: self.name(), limit, count: 0 };
         records.parser = match format {
             Format::Text => Parser::Text,
             Format::Ndjson => Parser::Ndjson,
@@ -139,15 +142,17 @@ impl Records {
             if may_pause && self.lines.would_wait() {
                 return Ok(Some(Item::Pause));
             }
+            let first = self.lines.number + 1;
             let Some(line) = self.read()? else { return Ok(None) };
-            let number = self.lines.number;
             if line.text.is_empty() {
                 // An empty line of a file is no event.
                 continue;
             }
+            self.count += 1;
+            let number = if matches!(self.parser, Parser::Csv { .. }) { self.count } else { first };
             return Ok(Some(match self.record(line, number) {
                 Ok(record) => Item::Record(record),
-                Err(reason) => Item::Unusable(number, reason),
+                Err(reason) => Item::Unusable(first, reason),
             }));
         }
     }
@@ -162,7 +167,7 @@ impl Records {
         let numbered = || Value::Integer(number.to_string());
         match self.parser {
             Parser::Text => Ok(Record { id: numbered(), text, repaired, cut }),
-            _ if cut => Err("it is too long".to_owned()),
+            _ if cut => Err("it is too long, or a quote is not closed".to_owned()),
             Parser::Ndjson => {
                 let value = Value::parse(&text).map_err(|error| format!("it is no JSON: {}", error.cause))?;
                 let id = match value.get("log_id") {
@@ -201,10 +206,13 @@ impl Records {
         };
         let line = self.lines.read(true).map_err(|error| unreadable(&self.name, &error))?;
         let Some(line) = line else { return Err(invalid("there is no line with the names of the columns".to_owned())) };
-        let names = fields(line.text.trim_start_matches('\u{feff}')).map_err(invalid)?;
+        let names = fields(&line.text).map_err(invalid)?;
         let find = |wanted: &str| {
             let place = names.iter().position(|name| name.trim() == wanted);
-            place.ok_or_else(|| invalid(format!("there is no column {wanted:?}; its columns are {}", names.join(", "))))
+            place.ok_or_else(|| {
+                let found: String = printable(&names.join(", ")).chars().take(200).collect();
+                invalid(format!("there is no column {wanted:?}; its columns are {found}"))
+            })
         };
         let id = match id {
             Some(wanted) => Some(find(wanted)?),
@@ -233,7 +241,33 @@ struct Line {
 struct Lines {
     input: BufReader<Box<dyn Read + Send>>,
     limit: usize,
+    /// Line ends that were read.
     number: u64,
+    begun: bool,
+}
+
+/// Where in a record of CSV a reader is; a quote opens a field only at its start (RFC 4180).
+#[derive(Clone, Copy)]
+enum Field {
+    Start,
+    Plain,
+    Quoted,
+    /// After a quote within quotes: its end, or the first of two that stand for one.
+    Quote,
+}
+
+impl Field {
+    /// Goes on by a byte, and says whether it ends the record.
+    fn ends_record(&mut self, byte: u8) -> bool {
+        *self = match (*self, byte) {
+            (Field::Quoted, b'"') => Field::Quote,
+            (Field::Quoted, _) | (Field::Start | Field::Quote, b'"') => Field::Quoted,
+            (_, b'\n') => return true,
+            (_, b',') => Field::Start,
+            _ => Field::Plain,
+        };
+        false
+    }
 }
 
 impl Lines {
@@ -246,7 +280,7 @@ impl Lines {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
             _ => Box::new(raw),
         };
-        Ok(Lines { input: BufReader::with_capacity(BUFFER, plain), limit, number: 0 })
+        Ok(Lines { input: BufReader::with_capacity(BUFFER, plain), limit, number: 0, begun: false })
     }
 
     /// Whether the next line is not all here.
@@ -257,7 +291,7 @@ impl Lines {
     /// The next line without its end; with `quoted`, line ends within quotes do not end it.
     fn read(&mut self, quoted: bool) -> io::Result<Option<Line>> {
         let mut bytes = Vec::new();
-        let (mut seen, mut quotes, mut cut) = (false, 0, false);
+        let (mut seen, mut cut, mut field) = (false, false, Field::Start);
         loop {
             let buffer = match self.input.fill_buf() {
                 Ok(buffer) => buffer,
@@ -268,23 +302,34 @@ impl Lines {
                 break;
             }
             seen = true;
-            let end = buffer.iter().position(|&byte| byte == b'\n');
+            // A quote that is never closed must not swallow the file.
+            let end = if quoted && !cut {
+                buffer.iter().position(|&byte| {
+                    self.number += u64::from(byte == b'\n');
+                    field.ends_record(byte)
+                })
+            } else {
+                let end = buffer.iter().position(|&byte| byte == b'\n');
+                self.number += u64::from(end.is_some());
+                end
+            };
             let part = &buffer[..end.map_or(buffer.len(), |end| end + 1)];
-            quotes += if quoted { part.iter().filter(|&&byte| byte == b'"').count() } else { 0 };
             let room = (self.limit + 2).saturating_sub(bytes.len());
             bytes.extend_from_slice(&part[..part.len().min(room)]);
             cut |= part.len() > room;
             let length = part.len();
             self.input.consume(length);
-            // A quote that is never closed must not swallow the file.
-            if end.is_some() && (quotes % 2 == 0 || cut) {
+            if end.is_some() {
                 break;
             }
         }
         if !seen {
             return Ok(None);
         }
-        self.number += 1;
+        let first = !std::mem::replace(&mut self.begun, true);
+        if first && bytes.starts_with("\u{feff}".as_bytes()) {
+            bytes.drain(..3);
+        }
         while let Some(b'\n' | b'\r') = bytes.last() {
             bytes.pop();
         }
@@ -374,6 +419,15 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_no_part_of_a_text() {
+        assert_eq!(texts(b"\xef\xbb\xbfone\n", 100), [plain("one")]);
+        assert_eq!(
+            records(b"\xef\xbb\xbf{\"log_text\": \"one\"}", &Format::Ndjson, 100)[0].as_ref().unwrap().text,
+            "one"
+        );
+    }
+
+    #[test]
     fn ndjson_gives_ids_and_says_what_is_none() {
         let lines = br#"{"log_id": "a-1", "log_text": "one"}
 {"log_text": "two"}
@@ -395,6 +449,13 @@ nonsense
         let found: Vec<(Value, String)> =
             records(csv, &format, 100).into_iter().map(Result::unwrap).map(|record| (record.id, record.text)).collect();
         let id = |text: &str| Value::String(text.to_owned(), false);
+        let stray = b"log_id,message\n1,disk 5\" failed\n2,login failed\n3,again 3\" x\n4,ok\n";
+        assert_eq!(records(stray, &format, 100).len(), 4, "a quote within a field hides no line");
+        let numbered: Vec<Value> = records(b"\xef\xbb\xbfmessage\na\n\"b\nb\"\nc\n", &format, 100)
+            .into_iter()
+            .map(|record| record.unwrap().id)
+            .collect();
+        assert_eq!(numbered, ["1", "2", "3"].map(|number| Value::Integer(number.to_owned())));
         assert_eq!(found, [(id("7"), "a, \"b\"\nc".to_owned()), (id("8"), "d".to_owned())]);
 
         let mut file = tempfile::NamedTempFile::new().unwrap();

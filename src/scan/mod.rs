@@ -10,7 +10,8 @@ pub mod output;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -70,23 +71,21 @@ struct Group {
     scores: Receiver<Result<Vec<f64>>>,
 }
 
-/// What the reading thread counts, and how it ended.
-type Read = Result<u64>;
-
 /// Scans; `stop` ends it early, with everything written that was scored by then. Gives nothing where whoever reads the
 /// output has gone.
 ///
 /// # Errors
 /// Those of [`crate::engine::Engine::load`] and of reading.
 pub fn run(scan: &Scan, config: &Config, stop: &'static AtomicBool) -> Result<Option<Summary>> {
-    let model_name = load(config)?;
+    let model_name = load(config, stop)?;
     let bar = progress(&scan.sources);
     // The groups in the channel, the one that is read and the one that is written come on top.
     let (sender, groups) = sync_channel(config.model.threads.get().div_ceil(2));
     let stdout = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let unusable = Arc::new(AtomicU64::new(0));
     let reader = std::thread::Builder::new().name("scan".to_owned()).spawn({
-        let (scan, config, bar) = (scan.clone(), config.clone(), bar.clone());
-        move || read(&scan, &config, stop, &bar, sender)
+        let (scan, config, bar, unusable) = (scan.clone(), config.clone(), bar.clone(), unusable.clone());
+        move || read(&scan, &config, stop, &bar, &unusable, sender)
     });
     let reader = reader.map_err(|error| Error::Internal(format!("the reading thread cannot start: {error}")))?;
     let written = write(scan, config, stop, &bar, groups, stdout, &model_name);
@@ -100,8 +99,9 @@ pub fn run(scan: &Scan, config: &Config, stop: &'static AtomicBool) -> Result<Op
     };
     // A reader that was stopped may wait for a pipe that stays silent.
     if !summary.stopped {
-        summary.unusable = reader.join().map_err(|_| Error::Internal("the reading thread panicked".to_owned()))??;
+        reader.join().map_err(|_| Error::Internal("the reading thread panicked".to_owned()))??;
     }
+    summary.unusable = unusable.load(Ordering::Relaxed);
     Ok(Some(summary))
 }
 
@@ -116,11 +116,19 @@ impl From<io::Error> for Failure {
     }
 }
 
-fn load(config: &Config) -> Result<String> {
+fn load(config: &Config, stop: &AtomicBool) -> Result<String> {
     let (sender, receiver) = channel();
     ENGINE.load(config, move |outcome| drop(sender.send(outcome)));
     let lost = || Error::Internal("the load was lost".to_owned());
-    if let Some(warning) = receiver.recv().map_err(|_| lost())?? {
+    loop {
+        match receiver.recv_timeout(Duration::from_millis(100)) {
+            Ok(outcome) => break outcome?,
+            Err(RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => return Err(Error::Aborted),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(lost()),
+        }
+    }
+    if let Some(warning) = ENGINE.take_warning() {
         eprintln!("audit-anomaly: {warning}");
     }
     ENGINE.detector().map(|detector| detector.model_name().to_owned()).ok_or_else(lost)
@@ -144,22 +152,28 @@ fn progress(sources: &[Source]) -> ProgressBar {
 }
 
 /// The reading thread.
-fn read(scan: &Scan, config: &Config, stop: &AtomicBool, bar: &ProgressBar, groups: SyncSender<Group>) -> Read {
+fn read(
+    scan: &Scan,
+    config: &Config,
+    stop: &AtomicBool,
+    bar: &ProgressBar,
+    unusable: &AtomicU64,
+    groups: SyncSender<Group>,
+) -> Result<()> {
     let call = Call::new();
-    let mut unusable = 0;
     let mut records = Vec::new();
-    let send = |records: &mut Vec<Record>| -> Result<bool> {
+    let send = |records: &mut Vec<Record>| -> bool {
         let (sender, scores) = channel();
         let texts = records.iter().map(|record| record.text.clone()).collect();
-        ENGINE.submit(config, &call, texts, Box::new(move |outcome| drop(sender.send(outcome))))?;
+        ENGINE.submit(config, &call, texts, Box::new(move |outcome| drop(sender.send(outcome))));
         // The writer ends first only when all is to end.
-        Ok(groups.send(Group { records: std::mem::take(records), scores }).is_ok())
+        groups.send(Group { records: std::mem::take(records), scores }).is_ok()
     };
     for source in &scan.sources {
         let mut input = source.open(&scan.format, config.max_text_bytes, bar)?;
         while let Some(item) = input.next(!records.is_empty())? {
             if stop.load(Ordering::Relaxed) {
-                return Ok(unusable);
+                return Ok(());
             }
             let full = match item {
                 Item::Record(record) => {
@@ -167,23 +181,22 @@ fn read(scan: &Scan, config: &Config, stop: &AtomicBool, bar: &ProgressBar, grou
                     records.len() == GROUP
                 }
                 Item::Unusable(number, reason) => {
-                    unusable += 1;
-                    if unusable <= NAMED {
+                    if unusable.fetch_add(1, Ordering::Relaxed) < NAMED {
                         bar.suspend(|| eprintln!("audit-anomaly: {}:{number}: skipped: {reason}", source.name()));
                     }
                     false
                 }
                 Item::Pause => true,
             };
-            if full && !send(&mut records)? {
-                return Ok(unusable);
+            if full && !send(&mut records) {
+                return Ok(());
             }
         }
     }
     if !records.is_empty() {
-        send(&mut records)?;
+        send(&mut records);
     }
-    Ok(unusable)
+    Ok(())
 }
 
 /// The writing thread.
@@ -208,8 +221,8 @@ fn write(
                 output.flush()?;
                 continue;
             }
-            Err(RecvTimeoutError::Timeout) => break,
-            Err(RecvTimeoutError::Disconnected) => break,
+            // After a stop, all that was handed over is still written: it is a few groups.
+            Err(_) => break,
         };
         let lost = || Failure::Engine(Error::Internal("the queue lost a group".to_owned()));
         let scores = group.scores.recv().map_err(|_| lost())?.map_err(Failure::Engine)?;
@@ -232,9 +245,6 @@ fn write(
             summary.anomalies,
             summary.records as f64 / begun.elapsed().as_secs_f64()
         ));
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
     }
     summary.stopped = stop.load(Ordering::Relaxed);
     summary.seconds = begun.elapsed().as_secs_f64();

@@ -71,9 +71,10 @@ impl<W: Write> Output<W> {
                 };
                 let Verdict { anomaly_score, is_anomaly } = verdict;
                 let (score, flag) = (anomaly_score.to_string(), is_anomaly.to_string());
-                let mut writer = csv::WriterBuilder::new().from_writer(&mut self.to);
+                let mut writer = csv::Writer::from_writer(Vec::new());
                 writer.write_record([&id, &score, &flag, &self.model_name, &record.text])?;
-                writer.flush()
+                let row = writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
+                self.to.write_all(&row)
             }
             Form::Ndjson => {
                 self.object(record, verdict)?;
@@ -142,7 +143,7 @@ impl<W: Write> Output<W> {
 }
 
 /// Control characters of a log line must not reach a terminal, nor those that turn its direction.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let harmful = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };

@@ -109,8 +109,8 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = self.status();
-        let mut response = match &self {
-            Refusal::Slips(slips) => json(status, &Invalid { detail: slips.clone() }),
+        let mut response = match self {
+            Refusal::Slips(detail) => return json(status, &Invalid { detail }),
             _ => json(status, &self.problem()),
         };
         let mut set = |name: HeaderName, value: &'static str| {

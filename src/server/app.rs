@@ -88,7 +88,7 @@ impl App {
     /// All routes with the checks before them.
     pub fn router(self: &Arc<Self>) -> Router {
         // Methods are checked in `gate`: axum's own routing would let HEAD through to GET.
-        Router::new()
+        let router = Router::new()
             .route("/health", any(health))
             .route("/live", any(live))
             .route("/ready", any(ready))
@@ -104,19 +104,22 @@ impl App {
             .route("/redoc/start.js", any(docs::redoc_start))
             .route("/redoc/redoc.standalone.js", any(docs::redoc_script))
             .with_state(self.clone())
-            .layer(from_fn_with_state(self.clone(), gate))
-            .layer(self.cors())
+            .layer(from_fn_with_state(self.clone(), gate));
+        match self.cors() {
+            Some(cors) => router.layer(cors),
+            None => router,
+        }
     }
 
-    /// Lets pages of the one origin that may read answers do so; without one, nobody's.
-    fn cors(&self) -> CorsLayer {
-        let origin = self.serve.cors_origin.as_deref().and_then(|origin| HeaderValue::from_str(origin).ok());
-        let Some(origin) = origin else { return CorsLayer::new() };
-        CorsLayer::new().allow_origin(origin).allow_methods([Method::GET, Method::POST]).allow_headers([
+    /// Lets pages of the one origin that may read answers do so. Without one there is no layer: it would still
+    /// answer OPTIONS.
+    fn cors(&self) -> Option<CorsLayer> {
+        let origin = HeaderValue::from_str(self.serve.cors_origin.as_deref()?).ok()?;
+        Some(CorsLayer::new().allow_origin(origin).allow_methods([Method::GET, Method::POST]).allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             HeaderName::from_static("x-api-key"),
-        ])
+        ]))
     }
 
     fn model_name(&self) -> String {
@@ -145,7 +148,7 @@ impl App {
         let (sender, receiver) = oneshot::channel();
         // Nobody listens when the client has gone.
         let done = Box::new(move |outcome| drop(sender.send(outcome)));
-        self.engine.submit(&self.config, &waiting.call, texts, done)?;
+        self.engine.submit(&self.config, &waiting.call, texts, done);
         let scores = receiver.await.map_err(|_| Error::Internal("the queue lost a call".to_owned()))??;
         let model_name = self.model_name();
         let results: Vec<AnalysisResult> = ids
@@ -294,7 +297,7 @@ async fn ready(State(app): State<Arc<App>>) -> Result<Json<Word>, Refusal> {
     (status = 503, description = "The model is loading, or the request took too long", body = Problem),
 ), security((), ("bearer" = []), ("header" = [])))]
 async fn analyze_log(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
-    let entry = entry::entry(&body::read(request, &app.serve).await?).map_err(Refusal::Slips)?;
+    let entry = entry::entry(&body::read(request, &app.serve, 1).await?).map_err(Refusal::Slips)?;
     app.check_lengths(std::iter::once((None, &entry)))?;
     app.ready_to_score()?;
     let results = app.analyze(vec![entry]).await?;
@@ -318,8 +321,8 @@ async fn analyze_log(State(app): State<Arc<App>>, request: Request) -> Result<Re
     (status = 503, description = "The model is loading, or the request took too long", body = Problem),
 ), security((), ("bearer" = []), ("header" = [])))]
 async fn analyze_batch(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
-    let body = body::read(request, &app.serve).await?;
     let limit = app.config.limits.max_batch;
+    let body = body::read(request, &app.serve, limit).await?;
     if let Value::Array(items) = &body
         && items.len() > limit
     {
@@ -394,7 +397,7 @@ async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> 
     let route = ROUTES.iter().find(|route| route.path == path);
     let method = request.method().clone();
     let mut response = match route {
-        None => no_route(&path),
+        None => no_route(&path, request.uri().query()),
         Some(route) => match app.check(route, &request) {
             Err(refusal) => refusal.into_response(),
             Ok(()) => match tokio::time::timeout(app.serve.body + app.serve.request, next.run(request)).await {
@@ -439,13 +442,17 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// 307 to the route that a path is but for slashes at its end, else 404.
-fn no_route(path: &str) -> Response {
+fn no_route(path: &str, query: Option<&str>) -> Response {
     let Some(route) = ROUTES.iter().find(|route| path.trim_end_matches('/') == route.path) else {
         return Refusal::NotFound.into_response();
     };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(route.path));
+    let place = query.map_or_else(|| route.path.to_owned(), |query| format!("{}?{query}", route.path));
+    match HeaderValue::from_str(&place) {
+        Ok(place) => response.headers_mut().insert(header::LOCATION, place),
+        Err(_) => return Refusal::NotFound.into_response(),
+    };
     response
 }
 

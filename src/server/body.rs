@@ -1,24 +1,36 @@
 //! From a request to the JSON value in it: sizes and times bounded, and read as FastAPI reads it.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::task::block_in_place;
 
 use super::answer::Refusal;
 use super::entry::Slip;
 use crate::config::ServeConfig;
-use crate::json::Value;
+use crate::json::{TOO_MANY_VALUES, Value};
 
 /// Digits that Python reads into a whole number.
 const MAX_DIGITS: usize = 4300;
 
-/// Reads the body of `request` as FastAPI does.
+/// Values that a body may hold for each record of a list, and besides.
+const VALUES: (usize, usize) = (64, 10_000);
+
+/// What is read of a body that was refused for its size, so that the client sees the answer and not a reset.
+const REST: (usize, Duration) = (1 << 20, Duration::from_secs(1));
+
+/// Bodies of this size and more are read beside the threads that serve others.
+const LARGE: usize = 64 << 10;
+
+/// Reads the body of `request` as FastAPI does, for a list of at most `max_batch` records.
 ///
 /// # Errors
 /// A refusal for a body that is too large or too slow, or compressed; for one that is not UTF-8, not
 /// JSON, or absent.
-pub async fn read(request: Request<Body>, config: &ServeConfig) -> Result<Value, Refusal> {
-    let (parts, body) = request.into_parts();
+pub async fn read(request: Request<Body>, config: &ServeConfig, max_batch: usize) -> Result<Value, Refusal> {
+    let (parts, mut body) = request.into_parts();
     let limit = config.max_body_bytes;
     let too_large = || Refusal::TooLarge(format!("the body is larger than ANOMALY_MAX_BODY_BYTES, {limit} bytes"));
     if let Some(encoding) = parts.headers.get(header::CONTENT_ENCODING)
@@ -28,26 +40,55 @@ pub async fn read(request: Request<Body>, config: &ServeConfig) -> Result<Value,
     }
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit as u64) {
+        drop_rest(&mut body).await;
         return Err(too_large());
     }
-    let bytes = match tokio::time::timeout(config.body, Limited::new(body, limit).collect()).await {
+    let bytes = match tokio::time::timeout(config.body, Limited::new(&mut body, limit).collect()).await {
         Err(_) => return Err(Refusal::SlowBody),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            drop_rest(&mut body).await;
+            return Err(too_large());
+        }
         // The client has gone, or sent what is no HTTP: nobody reads this.
         Ok(Err(_)) => return Err(Refusal::Unreadable),
         Ok(Ok(collected)) => collected.to_bytes(),
     };
+    let json = is_json(&parts.headers);
+    if bytes.len() < LARGE { parse(&bytes, json, max_batch) } else { block_in_place(|| parse(&bytes, json, max_batch)) }
+}
+
+fn parse(bytes: &[u8], json: bool, max_batch: usize) -> Result<Value, Refusal> {
     if bytes.is_empty() {
         return Err(Refusal::Slips(vec![Slip::no_body()]));
     }
-    if !is_json(&parts.headers) {
+    if !json {
         // FastAPI takes such a body for one string, which then is no entry.
-        return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned(), false));
+        return Ok(Value::String(String::from_utf8_lossy(bytes).into_owned(), false));
     }
-    let text = str::from_utf8(&bytes).map_err(|_| Refusal::Unreadable)?;
-    let value = Value::parse(text.strip_prefix('\u{feff}').unwrap_or(text))
-        .map_err(|error| Refusal::Slips(vec![Slip::not_json(&error)]))?;
+    let text = str::from_utf8(bytes).map_err(|_| Refusal::Unreadable)?;
+    let values = VALUES.0 * max_batch + VALUES.1;
+    let value = Value::parse_within(text.strip_prefix('\u{feff}').unwrap_or(text), values).map_err(|error| {
+        if error.cause == TOO_MANY_VALUES {
+            return Refusal::TooLarge(format!("the body has more than {values} values"));
+        }
+        Refusal::Slips(vec![Slip::not_json(&error)])
+    })?;
     if has_endless_number(&value) { Err(Refusal::Unreadable) } else { Ok(value) }
+}
+
+/// Reads on for a while, and keeps nothing of it.
+async fn drop_rest(body: &mut Body) {
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, |data| data.len());
+            if read > REST.0 {
+                break;
+            }
+        }
+    };
+    // It is refused in any case.
+    let _ = tokio::time::timeout(REST.1, reading).await;
 }
 
 /// Whether the body is `application/json` or `application/*+json`.

@@ -12,8 +12,12 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 use super::app::App;
+
+/// Connections too many that are told so at a time.
+const REFUSALS: usize = 64;
 
 /// What a connection too many is told.
 const TOO_MANY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
@@ -30,26 +34,23 @@ pub async fn run(app: &Arc<App>, listener: TcpListener, stop: impl Future<Output
     let mut protocol = http1::Builder::new();
     // From the moment a head is awaited: it bounds slow heads and idle connections alike.
     protocol.timer(TokioTimer::new()).header_read_timeout(config.idle);
-    tokio::pin!(stop);
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of file descriptors, say: those in use will be given back.
-                    tracing::warn!(%error, "a connection cannot be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            () = &mut stop => break,
-        };
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let serve = |stream: TcpStream| {
         let Ok(place) = places.clone().try_acquire_owned() else {
-            tokio::spawn(refuse(stream));
-            continue;
+            // Beyond some of these a connection is closed without a word.
+            if let Ok(turn) = refusals.clone().try_acquire_owned() {
+                tokio::spawn(async {
+                    refuse(stream).await;
+                    drop(turn);
+                });
+            }
+            return;
         };
         // Answers are small and come in one piece.
         let _ = stream.set_nodelay(true);
+        let mut stream = Box::pin(TimeoutStream::new(stream));
+        // Who does not read its answers is let go too.
+        stream.as_mut().set_write_timeout_pinned(Some(config.idle));
         let connection = protocol.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
         let connection = requests.watch(connection);
         let open = app.metrics.connections().clone();
@@ -61,8 +62,26 @@ pub async fn run(app: &Arc<App>, listener: TcpListener, stop: impl Future<Output
             open.dec();
             drop(place);
         });
+    };
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => serve(stream),
+                Err(error) => {
+                    // Out of file descriptors, say: those in use will be given back.
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            () = &mut stop => break,
+        }
     }
     app.draining.store(true, Ordering::Relaxed);
+    // Connections that the system has accepted already are served.
+    while let Ok(Ok((stream, _))) = tokio::time::timeout(Duration::from_millis(10), listener.accept()).await {
+        serve(stream);
+    }
     drop(listener);
     let busy = requests.count();
     tracing::info!(connections = busy, "ending: no more connections are accepted");

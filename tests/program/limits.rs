@@ -33,6 +33,36 @@ fn a_body_over_the_limit_is_refused_before_it_is_read() {
 }
 
 #[test]
+fn a_body_of_very_many_values_is_refused() {
+    let server = Server::start(&[]);
+    let body = format!(r#"{{"log_id": 1, "log_text": "a", "more": [{}0]}}"#, "0,".repeat(1_000_000));
+    let answer = server.post("/analyze-log", &body);
+    assert_eq!((answer.status, answer.code().as_str()), (413, "TOO_LARGE"));
+}
+
+#[test]
+fn a_client_that_never_reads_is_let_go() {
+    let server = Server::start(&[("ANOMALY_IDLE_SECONDS", "1")]);
+    let mut stream = server.connect();
+    // It is echoed in the answer, which does not fit into the buffers of the system.
+    let body = "x".repeat(15 << 20);
+    let head = "POST /analyze-log HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\n";
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}GET /live HTTP/1.1\r\nHost: test\r\n\r\n", body.len())
+        .unwrap();
+    let connections = || {
+        let metrics = server.get("/metrics").text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("anomaly_http_connections ")).map(str::to_owned);
+        line.and_then(|value| value.parse::<u64>().ok()).expect("a number")
+    };
+    assert_eq!(connections(), 2, "it and the one that asks");
+    let begun = Instant::now();
+    while connections() > 1 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it must be let go");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn lists_and_texts_over_their_limits_are_refused() {
     let server = Server::start(&[("ANOMALY_MAX_BATCH", "2"), ("ANOMALY_MAX_TEXT_BYTES", "30")]);
     assert_eq!(server.post("/analyze-batch", &format!("[{ENTRY}, {ENTRY}]")).status, 200);

@@ -184,6 +184,12 @@ fn replay(file: &std::path::Path) {
 }
 
 #[test]
+fn a_redirect_keeps_the_query() {
+    let answer = Server::start(&[]).post("/analyze-log//?a=1", "{}");
+    assert_eq!((answer.status, answer.header("location")), (307, Some("/analyze-log?a=1")));
+}
+
+#[test]
 fn the_recorded_answers_are_given() {
     replay(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/http_parity.json")));
 }

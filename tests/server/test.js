@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
  * Tests of the server that need more than this project's own tools, which it installs: schemathesis (a venv of its own)
- * sends what /openapi.json allows and what it does not, and Chromium (of the system) opens /docs and /redoc.
+ * sends what /openapi.json allows and what it does not, Chromium (of the system) opens /docs and /redoc, and the files of
+ * deploy/ are held against their schemas.
  *
  *     npm run test:server
  */
@@ -78,17 +79,39 @@ async function serve() {
   }
 }
 
-/** What the description allows, and what it does not: no server error, no undocumented answer. @param {string} url */
-function sendEverything(url) {
+/** A program of requirements.txt. @param {string} name */
+function tool(name) {
   const requirements = join(__dirname, 'requirements.txt')
   const venv = join(WORK, 'venv')
   once(requirements, () => {
     run('python3', ['-m', 'venv', venv])
     run(join(venv, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', '--requirement', requirements])
   })
+  return join(venv, 'bin', name)
+}
+
+/** The manifests against the schemas of Kubernetes, and the unit by systemd itself where there is one. */
+function checkDeployment() {
+  const manifest = join(ROOT, 'deploy', 'kubernetes', 'audit-anomaly.yaml')
+  run(tool('kubernetes-validate'), ['--kubernetes-version', '1.33', '--strict', manifest])
+  if (spawnSync('systemd-analyze', ['--version'], { stdio: 'ignore' }).status !== 0) {
+    console.log('deploy/audit-anomaly.service: skipped, there is no systemd-analyze here')
+    return
+  }
+  // Where the program is installed on this machine does not matter.
+  const unit = readFileSync(join(ROOT, 'deploy', 'audit-anomaly.service'), 'utf8')
+  const copy = join(WORK, 'audit-anomaly.service')
+  writeFileSync(copy, unit.replace('/usr/local/bin/audit-anomaly', '/bin/true'))
+  run('systemd-analyze', ['verify', '--man=no', copy])
+  run('systemd-analyze', ['security', '--offline=true', '--threshold=20', '--no-pager', copy])
+  console.log('deploy/: the manifests and the unit are valid')
+}
+
+/** What the description allows, and what it does not: no server error, no undocumented answer. @param {string} url */
+function sendEverything(url) {
   const checks = 'not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance'
   const options = ['--checks', checks, '--max-examples', '150', '--seed', '7', '--exclude-path', '/metrics']
-  run(join(venv, 'bin', 'schemathesis'), ['run', `${url}/openapi.json`, ...options], { cwd: WORK })
+  run(tool('schemathesis'), ['run', `${url}/openapi.json`, ...options], { cwd: WORK })
 }
 
 /** @param {string} url */
@@ -145,6 +168,7 @@ async function openPages(url) {
 
 async function main() {
   mkdirSync(WORK, { recursive: true })
+  checkDeployment()
   const { url, stop } = await serve()
   try {
     sendEverything(url)
