@@ -40,8 +40,8 @@ function callsOf(/** @type {number[]} */ levels, /** @type {number} */ calls) {
 /** @param {Run[]} runs @param {number} threads @param {import('./measures.js').Precision} precision */
 function levelTable(runs, threads, precision) {
   const chosen = runs.filter((run) => run.threads === threads && run.subject.precision === precision)
-  const rate = (/** @type {Run} */ { answer }) =>
-    (1000 * answer.times_ms.length) / /** @type {number} */ (answer.total_ms)
+  const rate = (/** @type {Run} */ { answers }) =>
+    median(answers.map(({ times_ms, total_ms }) => (1000 * times_ms.length) / /** @type {number} */ (total_ms)))
   const rows = chosen.map((run) => {
     const { subject, callers, answers } = run
     const [times_ms, fs_ms, dns_ms] = /** @type {const} */ (['times_ms', 'fs_ms', 'dns_ms']).map((name) =>
