@@ -61,7 +61,7 @@ fn products(criterion: &mut Criterion) {
                         let input = match precision {
                             Precision::F32 => Input::F32(x),
                             Precision::Int8 => {
-                                quantized.fill(matrix.level, Threads(1), x);
+                                quantized.fill(matrix.level, Threads::ONE, x);
                                 Input::Int8 { activations: &quantized, rows: 0..rows }
                             }
                         };
@@ -143,7 +143,7 @@ fn others(criterion: &mut Criterion) {
     for length in [16, 128] {
         let sequences: Vec<_> =
             (0..rows).step_by(length).map(|start| (start..start + length, start..start + length)).collect();
-        let op = Attention { level: Level::best(), threads: Threads(1), heads: 12, sequences: &sequences };
+        let op = Attention { level: Level::best(), threads: Threads::ONE, heads: 12, sequences: &sequences };
         group.bench_function(format!("attention, sequences of {length}"), |bencher| {
             bencher.iter(|| context.inplace_op3(&queries, &keys_values, &op).unwrap());
         });
@@ -156,7 +156,7 @@ fn others(criterion: &mut Criterion) {
     let wide = numbers(rows * inner);
     let mut quantized = Quantized::default();
     group.bench_function("quantize the inner vectors", |bencher| {
-        bencher.iter(|| quantized.fill(Level::best(), Threads(1), Rows::new(&wide, inner)));
+        bencher.iter(|| quantized.fill(Level::best(), Threads::ONE, Rows::new(&wide, inner)));
     });
 
     let (x, out) = (tensor(rows, dim), zeros(rows, inner));
@@ -167,7 +167,7 @@ fn others(criterion: &mut Criterion) {
                     .unwrap();
             let op = Linear::new(matrix, vec![0.1; inner], activation);
             group.bench_function(format!("linear {precision:?}, 768 to 3072, {activation:?}"), |bencher| {
-                bencher.iter(|| out.inplace_op2(&x, &op.on(Threads(1))).unwrap());
+                bencher.iter(|| out.inplace_op2(&x, &op.on(Threads::ONE)).unwrap());
             });
         }
     }

@@ -6,7 +6,7 @@ use crate::analysis;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::Classifier;
-use crate::model::ops::threads::Threads;
+use crate::model::ops::threads::together;
 use crate::model::progress::Meter;
 use crate::model::source::Source;
 use crate::panic;
@@ -64,13 +64,13 @@ impl Detector {
     /// The unrounded score of each window, 0 to 1. It depends on that window alone, to the last
     /// bit.
     ///
-    /// Must be called on one of this detector's threads; `threads` is over how many of them the
-    /// work is split.
+    /// Must be called on one of this detector's threads, over `threads` of which the work
+    /// is split.
     ///
     /// # Errors
     /// [`Error::Internal`] when the arithmetic fails.
-    pub fn score(&self, windows: &[&[u32]], threads: Threads) -> Result<Vec<f64>> {
-        let logits = self.classifier.logits(windows, threads)?;
+    pub fn score(&self, windows: &[&[u32]], threads: usize) -> Result<Vec<f64>> {
+        let logits = together(threads, |threads| self.classifier.logits(windows, threads))?;
         Ok(logits.iter().map(|logits| analysis::probability(logits, self.classifier.anomalous())).collect())
     }
 }

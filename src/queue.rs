@@ -17,7 +17,6 @@ use crate::cache::Cache;
 use crate::config::Limits;
 use crate::detector::Detector;
 use crate::error::{Error, Result};
-use crate::model::ops::threads::Threads;
 use crate::panic;
 
 /// Tokens of one batch: enough that the weights are worth their way from memory, few enough that
@@ -357,7 +356,7 @@ impl Queue {
     }
 
     /// The next batch, and over how many threads to split it; `None` ends the worker.
-    fn next_batch(self: &Arc<Self>, detector: &Detector) -> Option<(Vec<Window>, Threads)> {
+    fn next_batch(self: &Arc<Self>, detector: &Detector) -> Option<(Vec<Window>, usize)> {
         let (mut batch, mut tokens, mut budget) = (Vec::new(), 0, BATCH_TOKENS);
         let mut settled = Settled::default();
         let mut state = self.state();
@@ -392,11 +391,11 @@ impl Queue {
             }
         }
         let lone = state.busy == 1 && state.line.is_empty() && state.windows.is_empty();
-        let threads = Threads(if lone { detector.threads() } else { 1 });
+        let threads = if lone { detector.threads() } else { 1 };
         if batch.is_empty() {
             state.busy -= 1;
         } else {
-            state.split = threads.0 > 1;
+            state.split = threads > 1;
             self.wake(&mut state);
         }
         drop(state);

@@ -189,11 +189,9 @@ impl DistilBert {
     /// One logit per label for each of `sequences`, of token ids, with at most
     /// `max_position_embeddings` tokens each.
     ///
-    /// Must be called on a thread of the pool that `threads` are to be of.
-    ///
     /// # Errors
     /// candle's, for ids or lengths out of bounds.
-    pub fn forward(&self, sequences: &[&[u32]], threads: Threads) -> CandleResult<Vec<Vec<f32>>> {
+    pub fn forward(&self, sequences: &[&[u32]], threads: Threads<'_>) -> CandleResult<Vec<Vec<f32>>> {
         let tokens = sequences.iter().map(|sequence| sequence.len()).sum();
         let free = self.workspaces().pop();
         let workspace = match free.filter(|free| free.holds(tokens, sequences.len())) {
@@ -210,7 +208,7 @@ impl DistilBert {
         workspace: &Workspace,
         sequences: &[&[u32]],
         tokens: usize,
-        threads: Threads,
+        threads: Threads<'_>,
     ) -> CandleResult<Vec<Vec<f32>>> {
         let dim = self.sizes.dim;
         let mut whole = Vec::with_capacity(sequences.len());
@@ -259,7 +257,7 @@ impl DistilBert {
         logits.to_vec2()
     }
 
-    fn attention<'a>(&self, sequences: &'a [(Range<usize>, Range<usize>)], threads: Threads) -> Attention<'a> {
+    fn attention<'a>(&self, sequences: &'a [(Range<usize>, Range<usize>)], threads: Threads<'a>) -> Attention<'a> {
         Attention { level: self.level, threads, heads: self.sizes.heads, sequences }
     }
 
@@ -363,7 +361,7 @@ impl FeedForward {
     }
 
     /// Writes the block's output for the rows of `x` to `out`; `inner` is workspace.
-    fn forward(&self, x: &Tensor, out: &Tensor, inner: &Tensor, threads: Threads) -> CandleResult<()> {
+    fn forward(&self, x: &Tensor, out: &Tensor, inner: &Tensor, threads: Threads<'_>) -> CandleResult<()> {
         let (rows, most) = (x.dim(0)?, inner.dim(0)?);
         for start in (0..rows).step_by(most) {
             let count = most.min(rows - start);

@@ -55,11 +55,9 @@ impl Classifier {
 
     /// One logit per label for each of `sequences`, of token ids with their special tokens.
     ///
-    /// Must be called on a thread of the pool that `threads` are to be of.
-    ///
     /// # Errors
     /// [`Error::Internal`] when the arithmetic fails or gives a value that is not finite.
-    pub fn logits(&self, sequences: &[&[u32]], threads: Threads) -> Result<Vec<Vec<f32>>> {
+    pub fn logits(&self, sequences: &[&[u32]], threads: Threads<'_>) -> Result<Vec<Vec<f32>>> {
         let logits = self.network.forward(sequences, threads).map_err(|error| Error::Internal(error.to_string()))?;
         if logits.iter().flatten().all(|logit| logit.is_finite()) {
             Ok(logits)
@@ -72,7 +70,7 @@ impl Classifier {
     /// message can name the file, and not at the first log line.
     fn check(&self, files: &ModelFiles) -> Result<()> {
         let ids = self.tokenizer.windows("")?.concat();
-        self.logits(&[&ids], Threads(1)).map(drop).map_err(|error| {
+        self.logits(&[&ids], Threads::ONE).map(drop).map_err(|error| {
             Error::ModelInvalid(format!("{} cannot score a text: {error}", files.describe(files::WEIGHTS)))
         })
     }

@@ -11,12 +11,11 @@ use audit_anomaly::model::ops::linear::{Activation, Linear, ResidualLinear};
 use audit_anomaly::model::ops::matrix::{Input, Matrix, Sums, Weights};
 use audit_anomaly::model::ops::norm::LayerNorm;
 use audit_anomaly::model::ops::quantize::{Quantized, largest, padded};
-use audit_anomaly::model::ops::threads::Threads;
+use audit_anomaly::model::ops::threads::{Threads, together};
 use candle_core::{D, DType, Device, Tensor};
 use proptest::prelude::*;
 
 const CPU: &Device = &Device::Cpu;
-const ONE: Threads = Threads(1);
 
 /// Numbers that look random and are the same every time, -1 to 1.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -86,7 +85,7 @@ impl Layer {
     }
 }
 
-fn run(op: &Linear, x: &Tensor, outputs: usize, threads: Threads) -> Tensor {
+fn run(op: &Linear, x: &Tensor, outputs: usize, threads: Threads<'_>) -> Tensor {
     let out = Tensor::zeros((x.dims()[0], outputs), DType::F32, CPU).unwrap();
     out.inplace_op2(x, &op.on(threads)).unwrap();
     out
@@ -101,7 +100,7 @@ proptest! {
         let (layer, x) = (Layer::new(inputs, outputs), tensor(3, rows, inputs));
         let expected = layer.reference(&x, activation);
         for level in Level::supported() {
-            let out = run(&layer.op(level, Precision::F32, activation), &x, outputs, ONE);
+            let out = run(&layer.op(level, Precision::F32, activation), &x, outputs, Threads::ONE);
             prop_assert!(furthest(&out, &expected) < 2e-5, "{}", level.name());
         }
     }
@@ -114,12 +113,12 @@ proptest! {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         for level in Level::supported() {
             let op = layer.op(level, precision, Activation::Gelu);
-            let together = values(&run(&op, &x, outputs, ONE));
-            let split = pool.install(|| run(&op, &x, outputs, Threads(3)));
-            prop_assert_eq!(&together, &values(&split));
-            for (row, together) in together.chunks(outputs).enumerate() {
-                let alone = run(&op, &x.narrow(0, row, 1).unwrap(), outputs, ONE);
-                prop_assert_eq!(&values(&alone), together, "row {} with {}", row, level.name());
+            let whole = values(&run(&op, &x, outputs, Threads::ONE));
+            let split = pool.install(|| together(3, |threads| run(&op, &x, outputs, threads)));
+            prop_assert_eq!(&whole, &values(&split));
+            for (row, whole) in whole.chunks(outputs).enumerate() {
+                let alone = run(&op, &x.narrow(0, row, 1).unwrap(), outputs, Threads::ONE);
+                prop_assert_eq!(&values(&alone), whole, "row {} with {}", row, level.name());
             }
         }
     }
@@ -140,7 +139,7 @@ proptest! {
         for level in Level::supported() {
             let matrix = Matrix::pack(&arena(), level, Precision::Int8, inputs, &[&weight]).unwrap();
             let mut activations = Quantized::default();
-            activations.fill(level, ONE, audit_anomaly::model::ops::Rows::new(&x, inputs));
+            activations.fill(level, Threads::ONE, audit_anomaly::model::ops::Rows::new(&x, inputs));
             let depth = padded(inputs);
             prop_assert!(activations.values.iter().all(|&value| value <= largest(level).saturating_add(1)));
             let mut sums = Sums::default();
@@ -164,7 +163,7 @@ proptest! {
         let (layer, x) = (Layer::new(inputs, outputs), tensor(3, rows, inputs));
         let expected = layer.reference(&x, Activation::None);
         for level in Level::supported() {
-            let out = run(&layer.op(level, Precision::Int8, Activation::None), &x, outputs, ONE);
+            let out = run(&layer.op(level, Precision::Int8, Activation::None), &x, outputs, Threads::ONE);
             let steps = 2.0 / f32::from(largest(level)) + 1.0 / 127.0;
             prop_assert!(furthest(&out, &expected) < 0.6 * steps * inputs as f32, "{}", level.name());
         }
@@ -184,7 +183,7 @@ proptest! {
             let op = ResidualLinear::new(layer.matrix(level, Precision::F32), values(&layer.bias), norm);
             for threads in [1, 2] {
                 let out = Tensor::zeros((rows, outputs), DType::F32, CPU).unwrap();
-                pool.install(|| out.inplace_op3(&x, &residual, &op.on(Threads(threads)))).unwrap();
+                pool.install(|| together(threads, |threads| out.inplace_op3(&x, &residual, &op.on(threads)))).unwrap();
                 prop_assert!(furthest(&out, &expected) < 1e-4, "{}", level.name());
             }
         }
@@ -227,10 +226,13 @@ proptest! {
         let expected = Tensor::cat(&expected, 0).unwrap();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         for level in Level::supported() {
-            for threads in [ONE, Threads(3)] {
+            for threads in [1, 3] {
                 let out = Tensor::zeros((count, dim), DType::F32, CPU).unwrap();
-                let op = Attention { level, threads, heads, sequences: &sequences };
-                pool.install(|| out.inplace_op3(&queries, &keys_values, &op)).unwrap();
+                let attend = |threads: Threads<'_>| {
+                    let op = Attention { level, threads, heads, sequences: &sequences };
+                    out.inplace_op3(&queries, &keys_values, &op)
+                };
+                pool.install(|| together(threads, attend)).unwrap();
                 prop_assert!(furthest(&out, &expected) < 2e-5, "{}", level.name());
             }
         }
@@ -256,7 +258,8 @@ fn activations_that_are_not_finite_stay_so_in_int8_and_spoil_no_other_row() {
         x[33] = bad;
         let x = Tensor::from_vec(x, (2, 70), CPU).unwrap();
         for level in Level::supported() {
-            let out = values(&run(&Layer::new(70, 5).op(level, Precision::Int8, Activation::Gelu), &x, 5, ONE));
+            let out =
+                values(&run(&Layer::new(70, 5).op(level, Precision::Int8, Activation::Gelu), &x, 5, Threads::ONE));
             assert!(out[..5].iter().all(|x| x.is_nan()), "{out:?} with {}", level.name());
             assert!(out[5..].iter().all(|x| x.is_finite()), "{out:?} with {}", level.name());
         }
@@ -269,7 +272,7 @@ fn a_weight_of_zeros_gives_zeros() {
         let matrix = Matrix::pack(&arena(), level, Precision::Int8, 8, &[&[0.0; 24]]).unwrap();
         assert!(matches!(&matrix.weights, Weights::Int8 { scales, .. } if scales.iter().all(|scale| *scale == 0.0)));
         let op = Linear::new(matrix, vec![0.5; 3], Activation::None);
-        assert_eq!(values(&run(&op, &tensor(3, 2, 8), 3, ONE)), [0.5; 6]);
+        assert_eq!(values(&run(&op, &tensor(3, 2, 8), 3, Threads::ONE)), [0.5; 6]);
     }
 }
 
@@ -278,14 +281,14 @@ fn shapes_that_do_not_fit_are_errors() {
     let op = Layer::new(8, 3).op(Level::best(), Precision::F32, Activation::None);
     let out = Tensor::zeros((2, 3), DType::F32, CPU).unwrap();
     let transposed = tensor(3, 8, 2).t().unwrap();
-    assert!(out.inplace_op2(&transposed, &op.on(ONE)).is_err(), "rows must have unit stride");
-    assert!(out.inplace_op2(&tensor(3, 2, 7), &op.on(ONE)).is_err(), "inputs");
-    assert!(out.inplace_op2(&tensor(3, 1, 8), &op.on(ONE)).is_err(), "rows");
+    assert!(out.inplace_op2(&transposed, &op.on(Threads::ONE)).is_err(), "rows must have unit stride");
+    assert!(out.inplace_op2(&tensor(3, 2, 7), &op.on(Threads::ONE)).is_err(), "inputs");
+    assert!(out.inplace_op2(&tensor(3, 1, 8), &op.on(Threads::ONE)).is_err(), "rows");
 
     let out = Tensor::zeros((4, 6), DType::F32, CPU).unwrap();
     let (queries, keys_values) = (tensor(1, 4, 6), tensor(2, 4, 12));
     let attend = |heads, sequences: &[(Range<usize>, Range<usize>)]| {
-        let op = Attention { level: Level::best(), threads: ONE, heads, sequences };
+        let op = Attention { level: Level::best(), threads: Threads::ONE, heads, sequences };
         out.inplace_op3(&queries, &keys_values, &op)
     };
     assert!(attend(2, &[(0..4, 0..4)]).is_ok());

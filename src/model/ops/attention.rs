@@ -39,7 +39,7 @@ pub struct Attention<'a> {
     /// The instructions to use.
     pub level: Level,
     /// Threads over which heads and sequences are split.
-    pub threads: Threads,
+    pub threads: Threads<'a>,
     /// Number of heads, a divisor of dim.
     pub heads: usize,
     /// For each sequence its rows among the queries, and those among the tokens.

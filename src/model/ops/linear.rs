@@ -25,7 +25,7 @@ thread_local! {
 
 /// Rows that are computed at a time: their sums for a panel then fit the first level of the cache,
 /// with the part of the panel that is in use, and their activations the second.
-pub const ROWS: usize = 128;
+pub const ROWS: usize = 64;
 
 /// What is applied to each element of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -60,7 +60,7 @@ pub struct ResidualLinear {
 /// [`inplace_op3`](candle_core::Tensor::inplace_op3).
 pub struct On<'a, T> {
     op: &'a T,
-    threads: Threads,
+    threads: Threads<'a>,
 }
 
 impl Linear {
@@ -72,12 +72,18 @@ impl Linear {
     }
 
     /// This op on `threads`; its tensors are the result and `x`.
-    pub fn on(&self, threads: Threads) -> On<'_, Self> {
+    pub fn on<'a>(&'a self, threads: Threads<'a>) -> On<'a, Self> {
         On { op: self, threads }
     }
 
     /// Writes `[x.rows, outputs]` to `out`.
-    fn forward(&self, threads: Threads, x: Rows<'_>, residual: Option<Rows<'_>>, out: &mut [f32]) -> CandleResult<()> {
+    fn forward(
+        &self,
+        threads: Threads<'_>,
+        x: Rows<'_>,
+        residual: Option<Rows<'_>>,
+        out: &mut [f32],
+    ) -> CandleResult<()> {
         let matrix = &self.matrix;
         let residual_fits = residual.is_none_or(|it| it.rows == x.rows && it.columns == matrix.outputs);
         if x.columns != matrix.inputs || out.len() != x.rows * matrix.outputs || !residual_fits {
@@ -136,7 +142,7 @@ impl ResidualLinear {
     }
 
     /// This op on `threads`; its tensors are the result, `x` and the residual.
-    pub fn on(&self, threads: Threads) -> On<'_, Self> {
+    pub fn on<'a>(&'a self, threads: Threads<'a>) -> On<'a, Self> {
         On { op: self, threads }
     }
 }
@@ -200,6 +206,7 @@ impl Op for Finish<'_> {
         let Finish { linear, input, sums, .. } = self;
         let isa = arch.isa();
         let (ops, int_ops) = (isa.f32(), isa.i32());
+        let lanes = ops.len();
         let width = linear.matrix.columns;
         let start = self.panel * width;
         match (&linear.matrix.weights, input) {
@@ -211,11 +218,17 @@ impl Op for Finish<'_> {
                     #[inline(always)]
                     |at| (ops.load(&scales[start + at..]), int_ops.to_float(int_ops.load(&totals[start + at..]))),
                     #[inline(always)]
-                    |row, at, bias, (scale, total)| {
-                        let Scale { scale: step, zero } = row_scales[row];
-                        let sum = int_ops.to_float(int_ops.load(&sums.int8[row * width + at..]));
-                        let sum = ops.mul_add(total, ops.splat(-(zero as f32)), sum);
-                        ops.mul_add(sum, ops.mul(scale, ops.splat(step)), bias)
+                    |row, at, columns| {
+                        let sums = &sums.int8[row * width + at..][..R * lanes];
+                        let Scale { scale, zero } = row_scales[row];
+                        let (step, excess) = (ops.splat(scale), ops.splat(-(zero as f32)));
+                        let mut x = [ops.zero(); R];
+                        for (index, (bias, (scale, total))) in columns.iter().enumerate() {
+                            let sum = int_ops.to_float(int_ops.load(&sums[index * lanes..]));
+                            let sum = ops.mul_add(*total, excess, sum);
+                            x[index] = ops.mul_add(sum, ops.mul(*scale, step), *bias);
+                        }
+                        x
                     },
                 );
             }
@@ -224,21 +237,31 @@ impl Op for Finish<'_> {
                 #[inline(always)]
                 |_| (),
                 #[inline(always)]
-                |row, at, bias, ()| ops.add(ops.load(&sums.f32[row * width + at..]), bias),
+                |row, at, columns| {
+                    let sums = &sums.f32[row * width + at..][..R * lanes];
+                    let mut x = [ops.zero(); R];
+                    for (index, (bias, ())) in columns.iter().enumerate() {
+                        x[index] = ops.add(ops.load(&sums[index * lanes..]), *bias);
+                    }
+                    x
+                },
             ),
         }
     }
 }
 
+/// A vector of the bias, and what else is the same for all rows.
+type Column<A, C> = (<<A as Arch>::Isa as Isa>::F32, C);
+
 impl Finish<'_> {
     /// Finishes the panel, row by row: `column(at)` prepares the columns from `at` on, once, and
-    /// `product(row, at, bias, prepared)` gives what is there in a row, counted from the first of `rows`.
+    /// `product(row, at, prepared)` gives what is there in a row, counted from the first of `rows`.
     #[inline(always)]
     fn each<A: Arch, const R: usize, C: Copy>(
         &self,
         arch: A,
         column: impl Fn(usize) -> C,
-        product: impl Fn(usize, usize, <A::Isa as Isa>::F32, C) -> <A::Isa as Isa>::F32,
+        product: impl Fn(usize, usize, &[Column<A, C>; R]) -> [<A::Isa as Isa>::F32; R],
     ) {
         let isa = arch.isa();
         let ops = isa.f32();
@@ -255,34 +278,40 @@ impl Finish<'_> {
                     (ops.load(&bias[start + at..]), column(at))
                 },
             );
-            let wanted = columns - strip;
-            for (index_of_row, row) in self.rows.clone().enumerate() {
+            let width = (columns - strip).min(R * lanes);
+            for (index, row) in self.rows.clone().enumerate() {
+                let mut x = product(index, strip, &prepared);
                 // SAFETY: each panel's columns are written by one thread, and no slice outlives its turn.
-                let out = unsafe { self.out.slice_mut(row * matrix.outputs + start + strip, wanted.min(R * lanes)) };
+                let out = unsafe { self.out.slice_mut(row * matrix.outputs + start + strip, width) };
                 let residual = self.residual.map(
                     #[inline(always)]
-                    |residual| &residual.row(row)[start + strip..],
+                    |residual| &residual.row(row)[start + strip..][..width],
                 );
-                for (index, &(bias, prepared)) in prepared.iter().enumerate() {
+                let whole = width == R * lanes;
+                for (index, x) in x.iter_mut().enumerate() {
                     let from = index * lanes;
-                    if from >= wanted {
-                        break;
-                    }
-                    let mut x = product(index_of_row, strip + from, bias, prepared);
                     if let Some(residual) = residual {
-                        x = ops.add(x, load(isa, &residual[from..]));
+                        let residual = if whole {
+                            ops.load(&residual[from..])
+                        } else {
+                            load(isa, residual.get(from..).unwrap_or_default())
+                        };
+                        *x = ops.add(*x, residual);
                     }
-                    x = match activation {
-                        Activation::None => x,
-                        Activation::Gelu => gelu(isa, x),
-                        Activation::Relu => ops.max(x, ops.zero()),
+                    *x = match activation {
+                        Activation::None => *x,
+                        Activation::Gelu => gelu(isa, *x),
+                        Activation::Relu => ops.max(*x, ops.zero()),
                     };
-                    let place = &mut out[from..];
-                    if place.len() >= lanes {
-                        ops.store(x, place);
-                    } else {
+                }
+                if whole {
+                    for (index, x) in x.iter().enumerate() {
+                        ops.store(*x, &mut out[index * lanes..]);
+                    }
+                } else {
+                    for (x, place) in x.iter().zip(out.chunks_mut(lanes)) {
                         // SAFETY: the mask leaves out what is beyond the slice.
-                        unsafe { ops.store_ptr_mask(x, place.as_mut_ptr(), ops.first_n_mask(place.len())) };
+                        unsafe { ops.store_ptr_mask(*x, place.as_mut_ptr(), ops.first_n_mask(place.len())) };
                     }
                 }
             }

@@ -45,7 +45,7 @@ pub fn largest(level: Level) -> u8 {
 
 impl Quantized {
     /// Holds `x` in 8 bits.
-    pub fn fill(&mut self, level: Level, threads: Threads, x: Rows<'_>) {
+    pub fn fill(&mut self, level: Level, threads: Threads<'_>, x: Rows<'_>) {
         let (depth, largest) = (padded(x.columns), largest(level));
         // Nothing that is there is read; the padding meets weights of zero.
         self.values.resize((x.rows * depth).max(self.values.len()), 0);
