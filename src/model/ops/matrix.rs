@@ -12,7 +12,7 @@ use super::buffer::{Arena, Buffer};
 use super::gemm::{MultiplyF32, MultiplyInt8};
 use super::level::{Arch, Level, Op};
 use super::quantize::{Quantized, padded};
-use super::vector::{max, min, sum};
+use super::vector::range;
 use crate::config::Precision;
 use crate::error::{Error, Result};
 
@@ -244,11 +244,9 @@ impl Op for PackInt8<'_> {
     #[inline(always)]
     fn eval<A: Arch, const R: usize>(self, arch: A) -> Result<()> {
         for (column, row) in self.rows.iter().enumerate() {
-            let (least, most) = (min(arch.isa(), row), max(arch.isa(), row));
-            // A sum shows what a maximum does not: NaN.
-            if !(sum(arch.isa(), row).is_finite() && least.is_finite() && most.is_finite()) {
+            let Some((least, most)) = range(arch.isa(), row) else {
                 return Err(Error::ModelInvalid("a weight is not finite".to_owned()));
-            }
+            };
             let largest = most.max(-least);
             let (scale, inverse) = if largest > 0.0 { (largest / LARGEST, LARGEST / largest) } else { (0.0, 0.0) };
             let mut total = 0;

@@ -45,7 +45,7 @@ impl Op for NormalizeRows<'_> {
                 isa,
                 row,
                 mean,
-                0.0,
+                ops.zero(),
                 #[inline(always)]
                 |sum, x| {
                     let distance = ops.sub(x, centre);

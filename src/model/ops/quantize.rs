@@ -10,7 +10,7 @@ use rten_simd::ops::{BitOps, FloatOps, NarrowSaturate, NumOps};
 use super::Rows;
 use super::level::{Arch, Level, Op};
 use super::threads::{Shared, Threads};
-use super::vector::{max, min, sum};
+use super::vector::range;
 
 /// `value = scale * (quantized - zero)` for every element of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -77,18 +77,10 @@ impl Op for QuantizeRows<'_> {
     fn eval<A: Arch, const R: usize>(self, arch: A) {
         for (index, (values, scale)) in self.values.chunks_exact_mut(self.depth).zip(self.scales).enumerate() {
             let row = self.x.row(self.first + index);
-            let (least, most) = (min(arch.isa(), row), max(arch.isa(), row));
-            // The range holds 0, so that `zero` is among the values.
-            let (least, most) = (least.min(0.0), most.max(0.0));
+            // The range holds 0, so that `zero` is among the values. What is not finite must stay so, as in f32.
+            let (least, most) = range(arch.isa(), row).unwrap_or((f32::NAN, f32::NAN));
             let step = (most - least) / f32::from(self.largest);
-            // NaN must stay one, as in f32, and is lost by `min` and `max`, but not in a sum.
-            let step = if !sum(arch.isa(), row).is_finite() {
-                f32::NAN
-            } else if step > 0.0 {
-                step
-            } else {
-                1.0
-            };
+            let step = if step == 0.0 { 1.0 } else { step };
             let zero = (-least / step).round();
             *scale = Scale { scale: step, zero: zero as i32 };
             quantize(arch.isa(), row, step.recip(), zero as i32, values);

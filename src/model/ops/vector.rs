@@ -9,17 +9,17 @@ const CHAINS: usize = 4;
 /// Folds `row` with `step`, in several chains from `start` that `join` brings together. Where the row
 /// ends within a vector, `filler` stands for what is missing.
 #[inline(always)]
-pub fn fold<I: Isa>(
+pub fn fold<I: Isa, S: Copy>(
     isa: I,
     row: &[f32],
     filler: f32,
-    start: f32,
-    step: impl Fn(I::F32, I::F32) -> I::F32,
-    join: impl Fn(I::F32, I::F32) -> I::F32,
-) -> I::F32 {
+    start: S,
+    step: impl Fn(S, I::F32) -> S,
+    join: impl Fn(S, S) -> S,
+) -> S {
     let ops = isa.f32();
     let lanes = ops.len();
-    let mut chains = [ops.splat(start); CHAINS];
+    let mut chains = [start; CHAINS];
     let mut at = 0;
     while at + CHAINS * lanes <= row.len() {
         for (index, chain) in chains.iter_mut().enumerate() {
@@ -51,7 +51,7 @@ pub fn sum<I: Isa>(isa: I, row: &[f32]) -> f32 {
         isa,
         row,
         0.0,
-        0.0,
+        ops.zero(),
         #[inline(always)]
         |sum, x| ops.add(sum, x),
         #[inline(always)]
@@ -67,7 +67,7 @@ pub fn max<I: Isa>(isa: I, row: &[f32]) -> f32 {
         isa,
         row,
         f32::NEG_INFINITY,
-        f32::NEG_INFINITY,
+        ops.splat(f32::NEG_INFINITY),
         #[inline(always)]
         |most, x| ops.max(most, x),
         #[inline(always)]
@@ -76,21 +76,29 @@ pub fn max<I: Isa>(isa: I, row: &[f32]) -> f32 {
     most.to_array().into_iter().fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// The least element of a row, or ∞.
+/// The least and the largest element of a row and of 0; `None` if one is not finite, or all are so
+/// large that their sum is not.
 #[inline(always)]
-pub fn min<I: Isa>(isa: I, row: &[f32]) -> f32 {
+pub fn range<I: Isa>(isa: I, row: &[f32]) -> Option<(f32, f32)> {
     let ops = isa.f32();
-    let least = fold(
+    let (least, most, total) = fold(
         isa,
         row,
-        f32::INFINITY,
-        f32::INFINITY,
+        0.0,
+        (ops.zero(), ops.zero(), ops.zero()),
         #[inline(always)]
-        |least, x| ops.min(least, x),
+        // NaN is lost by minimum and maximum, but not in a sum.
+        |(least, most, total), x| (ops.min(least, x), ops.max(most, x), ops.add(total, x)),
         #[inline(always)]
-        |a, b| ops.min(a, b),
+        |a, b| (ops.min(a.0, b.0), ops.max(a.1, b.1), ops.add(a.2, b.2)),
     );
-    least.to_array().into_iter().fold(f32::INFINITY, f32::min)
+    ops.sum(total).is_finite().then(
+        #[inline(always)]
+        || {
+            let (least, most) = (least.to_array(), most.to_array());
+            (least.into_iter().fold(0.0, f32::min), most.into_iter().fold(0.0, f32::max))
+        },
+    )
 }
 
 /// Replaces every vector `x` of `row`, from element `at` on, by `change(at, x)`.
