@@ -116,12 +116,38 @@ fn slow_and_silent_clients_are_let_go_and_hold_nobody_up() {
     assert_eq!(server.post("/analyze-log", ENTRY).status, 200, "others are served meanwhile");
     let answer = read_answer(&mut half_a_body);
     assert_eq!((answer.status, answer.code().as_str()), (408, "TIMEOUT"));
-    for stream in [&mut silent, &mut half_a_head] {
-        let mut rest = Vec::new();
-        // Closed or reset, but not kept.
-        let _ = stream.read_to_end(&mut rest);
-    }
+    let answer = read_answer(&mut half_a_head);
+    assert_eq!((answer.status, answer.code().as_str()), (408, "TIMEOUT"));
+    assert_eq!(answer.header("connection"), Some("close"));
+    let mut rest = Vec::new();
+    silent.read_to_end(&mut rest).expect("closed, and not reset");
+    assert!(rest.is_empty(), "who asks nothing is told nothing");
     assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_head_that_is_broken_or_too_long_is_answered() {
+    let server = Server::start(&[]);
+    let endless = "GET /live HTTP/1.1\r\nX: ".to_owned() + &"x".repeat(200_000);
+    let path = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(66_000));
+    let many = format!("GET /live HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(200));
+    for (head, status) in [
+        ("nonsense\r\n\r\n", 400),
+        ("GET /live HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        ("GET /live HTTP/9.9\r\n\r\n", 400),
+        ("POST /analyze-log HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400),
+        (&endless, 431),
+        (&path, 414),
+        (&many, 431),
+    ] {
+        let mut stream = server.connect();
+        // It may have been refused by now.
+        let _ = stream.write_all(head.as_bytes());
+        let answer = read_answer(&mut stream);
+        let shown = head.get(..30).unwrap_or(head);
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{shown:?}");
+    }
+    assert_eq!(server.post("/analyze-log", ENTRY).status, 200);
 }
 
 #[test]
