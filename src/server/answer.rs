@@ -18,7 +18,7 @@ pub enum Refusal {
     Unreadable,
     /// 404.
     NotFound,
-    /// 405, with the method that the route has.
+    /// 405, with the methods that the route has.
     MethodNotAllowed(&'static str),
     /// 401.
     Unauthorized,
@@ -117,7 +117,7 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         };
         match self {
-            Refusal::MethodNotAllowed(method) => set(header::ALLOW, method),
+            Refusal::MethodNotAllowed(methods) => set(header::ALLOW, methods),
             Refusal::Unauthorized => set(header::WWW_AUTHENTICATE, "Bearer"),
             // What is left of such a body is not worth reading.
             Refusal::TooLarge(_) | Refusal::SlowBody => set(header::CONNECTION, "close"),

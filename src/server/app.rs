@@ -1,6 +1,6 @@
 //! The routes, and what each does.
 //!
-//! One table says which routes there are, with which method, and who may use them. The checks that
+//! One table says which routes there are, with which methods, and who may use them. The checks that
 //! come before any route follow it in the order of the Python service: a path that is a route but
 //! for slashes at its end is redirected, then comes the method, then the key.
 
@@ -35,29 +35,32 @@ use crate::error::Error;
 use crate::json::Value;
 use crate::queue::Call;
 
-/// A route: its path, its one method, and whether it is open to all when there is a key.
+/// A route: its path, its methods as Allow lists them, and whether it is open to all when there is a key.
 struct Route {
     path: &'static str,
-    method: &'static str,
+    methods: &'static str,
     open: bool,
 }
 
+/// What the Python service's framework takes on its own pages; its other routes have the one method that they name.
+const PAGE: &str = "GET, HEAD";
+
 /// Every route there is.
 const ROUTES: [Route; 14] = [
-    Route { path: "/health", method: "GET", open: true },
-    Route { path: "/live", method: "GET", open: true },
-    Route { path: "/ready", method: "GET", open: true },
-    Route { path: "/analyze-log", method: "POST", open: false },
-    Route { path: "/analyze-batch", method: "POST", open: false },
-    Route { path: "/metrics", method: "GET", open: false },
-    Route { path: "/openapi.json", method: "GET", open: false },
-    Route { path: "/docs", method: "GET", open: false },
-    Route { path: "/docs/start.js", method: "GET", open: false },
-    Route { path: "/docs/swagger-ui-bundle.js", method: "GET", open: false },
-    Route { path: "/docs/swagger-ui.css", method: "GET", open: false },
-    Route { path: "/redoc", method: "GET", open: false },
-    Route { path: "/redoc/start.js", method: "GET", open: false },
-    Route { path: "/redoc/redoc.standalone.js", method: "GET", open: false },
+    Route { path: "/health", methods: "GET", open: true },
+    Route { path: "/live", methods: "GET", open: true },
+    Route { path: "/ready", methods: "GET", open: true },
+    Route { path: "/analyze-log", methods: "POST", open: false },
+    Route { path: "/analyze-batch", methods: "POST", open: false },
+    Route { path: "/metrics", methods: "GET", open: false },
+    Route { path: "/openapi.json", methods: PAGE, open: false },
+    Route { path: "/docs", methods: PAGE, open: false },
+    Route { path: "/docs/start.js", methods: PAGE, open: false },
+    Route { path: "/docs/swagger-ui-bundle.js", methods: PAGE, open: false },
+    Route { path: "/docs/swagger-ui.css", methods: PAGE, open: false },
+    Route { path: "/redoc", methods: PAGE, open: false },
+    Route { path: "/redoc/start.js", methods: PAGE, open: false },
+    Route { path: "/redoc/redoc.standalone.js", methods: PAGE, open: false },
 ];
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -87,7 +90,7 @@ impl App {
 
     /// All routes with the checks before them.
     pub fn router(self: &Arc<Self>) -> Router {
-        // Methods are checked in `gate`: axum's own routing would let HEAD through to GET.
+        // Methods are checked in `gate`: axum's own routing would let HEAD through to every GET.
         let router = Router::new()
             .route("/health", any(health))
             .route("/live", any(live))
@@ -458,8 +461,8 @@ fn no_route(path: &str, query: Option<&str>) -> Response {
 
 impl App {
     fn check(&self, route: &Route, request: &Request) -> Result<(), Refusal> {
-        if request.method().as_str() != route.method {
-            return Err(Refusal::MethodNotAllowed(route.method));
+        if route.methods.split(", ").all(|method| method != request.method().as_str()) {
+            return Err(Refusal::MethodNotAllowed(route.methods));
         }
         match &self.serve.api_key {
             Some(key) if !route.open && !knows(request.headers(), &key.0) => Err(Refusal::Unauthorized),
