@@ -37,7 +37,7 @@ enum Command {
     #[command(after_help = "Example:\n  audit-anomaly serve --model bundled --port 5000 &\n  \
         curl -s localhost:5000/analyze-log -H 'content-type: application/json' \\\n    \
         -d '{\"log_id\": 1, \"log_text\": \"Failed login attempt\"}'")]
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Score log files or a pipe, line by line
     ///
     /// Reads plain, gzip and zstd files, and any amount of input in constant memory. Without --output it writes a table to a
@@ -306,6 +306,10 @@ struct Serve {
     /// Largest body of a request [default: 16777216]
     #[arg(long, env = "ANOMALY_MAX_BODY_BYTES", help_heading = "Limits")]
     max_body_bytes: Option<String>,
+    /// What the bodies of all requests together may take; what comes then is answered with 503
+    /// [default: four times the largest body]
+    #[arg(long, env = "ANOMALY_MAX_TOTAL_BODY_BYTES", help_heading = "Limits")]
+    max_total_body_bytes: Option<String>,
     /// Connections at a time [default: 1024]
     #[arg(long, env = "ANOMALY_MAX_CONNECTIONS", help_heading = "Limits")]
     max_connections: Option<String>,
@@ -341,6 +345,7 @@ impl Serve {
             "ANOMALY_MAX_QUEUE_BYTES" => self.max_queue_bytes.clone(),
             "ANOMALY_MAX_BATCH" => self.max_batch.clone(),
             "ANOMALY_MAX_BODY_BYTES" => self.max_body_bytes.clone(),
+            "ANOMALY_MAX_TOTAL_BODY_BYTES" => self.max_total_body_bytes.clone(),
             "ANOMALY_MAX_CONNECTIONS" => self.max_connections.clone(),
             "ANOMALY_IDLE_SECONDS" => self.idle_seconds.clone(),
             "ANOMALY_BODY_SECONDS" => self.body_seconds.clone(),

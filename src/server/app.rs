@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tower_http::cors::CorsLayer;
 use utoipa::{OpenApi, ToSchema};
 
@@ -70,6 +70,8 @@ pub struct App {
     engine: &'static Engine,
     config: Config,
     serve: ServeConfig,
+    /// A permit for each byte that the bodies of all requests may take.
+    room: Semaphore,
     /// Counted here and read by [`super::listen`].
     pub metrics: Metrics,
     /// Set when the process is to end.
@@ -80,7 +82,8 @@ impl App {
     /// The application over the process's engine.
     pub fn new(config: Config, serve: ServeConfig) -> Arc<Self> {
         let (metrics, draining) = (Metrics::default(), AtomicBool::new(false));
-        Arc::new(App { engine: &ENGINE, config, serve, metrics, draining })
+        let room = Semaphore::new(serve.max_total_body_bytes);
+        Arc::new(App { engine: &ENGINE, config, serve, room, metrics, draining })
     }
 
     /// The settings of the server.
@@ -297,10 +300,13 @@ async fn ready(State(app): State<Arc<App>>) -> Result<Json<Word>, Refusal> {
     (status = 422, description = "The body is no entry", body = Invalid),
     (status = 429, description = "The queue is full; Retry-After says when to try again", body = Problem),
     (status = 500, description = "A bug", body = Problem),
-    (status = 503, description = "The model is loading, or the request took too long", body = Problem),
+    (status = 503, description = "The model is loading, too many connections or bodies are there, or the request took too long", body = Problem),
 ), security((), ("bearer" = []), ("header" = [])))]
 async fn analyze_log(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
-    let entry = entry::entry(&body::read(request, &app.serve, 1).await?).map_err(Refusal::Slips)?;
+    // Held until there is an answer: the text in it lives as long.
+    let (body, _held) = body::read(request, &app.serve, &app.room, 1).await?;
+    let entry = entry::entry(&body).map_err(Refusal::Slips)?;
+    drop(body);
     app.check_lengths(std::iter::once((None, &entry)))?;
     app.ready_to_score()?;
     let results = app.analyze(vec![entry]).await?;
@@ -321,11 +327,11 @@ async fn analyze_log(State(app): State<Arc<App>>, request: Request) -> Result<Re
     (status = 422, description = "The body is no list of entries", body = Invalid),
     (status = 429, description = "The queue is full; Retry-After says when to try again", body = Problem),
     (status = 500, description = "A bug", body = Problem),
-    (status = 503, description = "The model is loading, or the request took too long", body = Problem),
+    (status = 503, description = "The model is loading, too many connections or bodies are there, or the request took too long", body = Problem),
 ), security((), ("bearer" = []), ("header" = [])))]
 async fn analyze_batch(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     let limit = app.config.limits.max_batch;
-    let body = body::read(request, &app.serve, limit).await?;
+    let (body, _held) = body::read(request, &app.serve, &app.room, limit).await?;
     if let Value::Array(items) = &body
         && items.len() > limit
     {
@@ -333,6 +339,7 @@ async fn analyze_batch(State(app): State<Arc<App>>, request: Request) -> Result<
         return Err(Refusal::TooLarge(format!("the list has {found} records; ANOMALY_MAX_BATCH allows {limit}")));
     }
     let entries = entry::entries(&body).map_err(Refusal::Slips)?;
+    drop(body);
     app.check_lengths(entries.iter().enumerate().map(|(index, entry)| (Some(index), entry)))?;
     app.ready_to_score()?;
     Ok(json(StatusCode::OK, &app.analyze(entries).await?))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use audit_anomaly::json::Value;
 
-use crate::client::{Server, read_answer};
+use crate::client::{Answer, Server, read_answer};
 
 const ENTRY: &str = r#"{"log_id": 1, "log_text": "Failed login attempt"}"#;
 
@@ -148,6 +148,43 @@ fn a_head_that_is_broken_or_too_long_is_answered() {
         assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{shown:?}");
     }
     assert_eq!(server.post("/analyze-log", ENTRY).status, 200);
+}
+
+#[test]
+fn the_bodies_of_all_requests_together_are_bounded() {
+    let server = Server::start(&[("ANOMALY_MAX_BODY_BYTES", "1000"), ("ANOMALY_MAX_TOTAL_BODY_BYTES", "1500")]);
+    let body = |length: usize| format!(r#"{{"log_id": 1, "log_text": "{}"}}"#, "x".repeat(length));
+    // They have announced much, and sent a part of it.
+    let hold = || {
+        let mut stream = server.connect();
+        let head = "POST /analyze-log HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n";
+        write!(stream, "{head}{}", "x".repeat(650)).unwrap();
+        stream
+    };
+    let held = [hold(), hold()];
+    let answer = eventually(|| server.post("/analyze-log", &body(300)), 503);
+    assert_eq!(answer.code(), "OVERLOADED");
+    assert_eq!((answer.header("retry-after"), answer.header("connection")), (Some("1"), Some("close")));
+    assert_eq!(server.post("/analyze-log", ENTRY).status, 200, "there is room for a small one");
+    drop(held);
+    eventually(|| server.post("/analyze-log", &body(900)), 200);
+    // What was taken is given back, by those that were served, that were refused, and that went away.
+    for _ in 0..10 {
+        assert_eq!(server.post("/analyze-log", &body(900)).status, 200);
+    }
+}
+
+/// Asks until the status is there, for what a client does takes a moment to arrive.
+fn eventually(ask: impl Fn() -> Answer, status: u16) -> Answer {
+    let begun = Instant::now();
+    loop {
+        let answer = ask();
+        if answer.status == status {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{answer:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
