@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -214,7 +215,11 @@ impl Download {
             "ANOMALY_MODEL" => Some(self.model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned())),
             _ => variable(name),
         })?;
-        let source = ModelSource::find(&config.model.choice, &config.model.hub, &Default::default())?;
+        let meter = Arc::default();
+        let found = ModelSource::find(&config.model.choice, &config.model.hub, &meter);
+        // Else the last bar would stand above the outcome.
+        meter.finish();
+        let source = found?;
         match source.files {
             ModelFiles::Bundled => println!("{} is part of this program: there is nothing to download", source.name),
             ModelFiles::Directory(path) => println!("{}", path.display()),
