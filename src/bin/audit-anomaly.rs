@@ -361,7 +361,9 @@ impl Serve {
     }
 
     fn run(&self) -> Result<ExitCode> {
-        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+        // Not into a file or a container's log, and not against NO_COLOR.
+        let colours = console::colors_enabled_stderr();
+        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).with_ansi(colours);
         match self.log_format {
             LogFormat::Human => log.init(),
             LogFormat::Json => log.json().flatten_event(true).init(),

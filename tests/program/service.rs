@@ -91,6 +91,7 @@ fn with_a_key_every_route_needs_it_but_those_for_probes() {
         }
     }
     assert!(!server.log().contains("a-long-ke"), "a key, right or wrong, is not logged");
+    assert!(!server.log().contains('\u{1b}'), "colours are for terminals");
 }
 
 #[test]
