@@ -54,6 +54,9 @@ enum Command {
         130 interrupted, with all that was scored written")]
     Scan(Scan),
     /// Put a model into the hub's cache ahead of time, for images and hosts without a network
+    ///
+    /// Prints the folder that it is in. Files are checked against their published checksums. HF_HOME, HF_HUB_CACHE,
+    /// HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean in Python, and the cache is shared with it.
     Download(Download),
     /// Ask a server on this host whether it is ready: exit code 0 if so, for the health checks of containers
     Check(Check),
