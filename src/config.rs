@@ -132,6 +132,8 @@ pub struct ServeConfig {
     pub cors_origin: Option<String>,
     /// `ANOMALY_MAX_BODY_BYTES`: largest body of a request.
     pub max_body_bytes: usize,
+    /// `ANOMALY_MAX_TOTAL_BODY_BYTES`: what the bodies of all requests together may take.
+    pub max_total_body_bytes: usize,
     /// `ANOMALY_MAX_CONNECTIONS`: connections at a time.
     pub max_connections: usize,
     /// `ANOMALY_IDLE_SECONDS`: how long a connection may be without a complete request head.
@@ -212,12 +214,16 @@ impl ServeConfig {
         let seconds = |name: &str, default: usize| {
             env.integer(name, default, 1..=86_400).map(|seconds| Duration::from_secs(seconds as u64))
         };
+        let max_body_bytes = env.integer("ANOMALY_MAX_BODY_BYTES", 16 << 20, 1..=1 << 30)?;
+        // Fewer than that, and a body that is allowed could never be read.
+        let totals = max_body_bytes..=1 << 40;
         Ok(ServeConfig {
             host: env.get("ANOMALY_HOST").map_or_else(|| "127.0.0.1".to_owned(), |host| host.trim().to_owned()),
             port: env.integer("ANOMALY_PORT", 5000, 0..=65_535)? as u16,
             api_key: env.api_key()?,
             cors_origin: env.cors_origin()?,
-            max_body_bytes: env.integer("ANOMALY_MAX_BODY_BYTES", 16 << 20, 1..=1 << 30)?,
+            max_body_bytes,
+            max_total_body_bytes: env.integer("ANOMALY_MAX_TOTAL_BODY_BYTES", 4 * max_body_bytes, totals)?,
             max_connections: env.integer("ANOMALY_MAX_CONNECTIONS", 1_024, 1..=1_000_000)?,
             idle: seconds("ANOMALY_IDLE_SECONDS", 75)?,
             body: seconds("ANOMALY_BODY_SECONDS", 30)?,
@@ -555,6 +561,7 @@ mod tests {
         for (name, value) in [
             ("ANOMALY_PORT", "65536"),
             ("ANOMALY_IDLE_SECONDS", "0"),
+            ("ANOMALY_MAX_TOTAL_BODY_BYTES", "1000"),
             ("ANOMALY_CORS_ORIGIN", "*"),
             ("ANOMALY_CORS_ORIGIN", "https://a.example/path"),
             ("ANOMALY_API_KEY_FILE", "/nowhere/at/all"),

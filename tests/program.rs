@@ -4,6 +4,8 @@
 
 #[path = "program/client.rs"]
 mod client;
+#[path = "program/download.rs"]
+mod download;
 #[path = "program/limits.rs"]
 mod limits;
 #[path = "program/parity.rs"]

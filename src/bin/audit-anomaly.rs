@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -17,21 +18,24 @@ use audit_anomaly::scan::output::Form;
 use audit_anomaly::server::app::App;
 use audit_anomaly::server::listen;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_mangen::Man;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Tells which lines of an audit log are anomalous
 ///
 /// The score of a line is the probability, 0 to 1, that a sentiment classifier gives to NEGATIVE; a line is flagged from
-/// the threshold up. Every setting is an environment variable too; the flag wins.
+/// the threshold up. The settings of scoring, of limits and of serve are environment variables too, --max-queue is
+/// ANOMALY_MAX_QUEUE; the flag wins.
 #[derive(Parser)]
-#[command(version, about, max_term_width = 100, propagate_version = true)]
+#[command(version, max_term_width = 100, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of these in a process")]
 enum Command {
     /// Serve HTTP: the interface of the Python service, and /live, /ready and /metrics
     #[command(after_help = "Example:\n  audit-anomaly serve --model bundled --port 5000 &\n  \
@@ -44,9 +48,15 @@ enum Command {
     /// terminal, and NDJSON to a file or pipe.
     #[command(after_help = "Examples:\n  audit-anomaly scan --model bundled app.log\n  \
         audit-anomaly scan --only-anomalies --output csv app.log.1.gz app.log.2.zst > anomalies.csv\n  \
-        journalctl -f -o cat | audit-anomaly scan --only-anomalies -")]
+        journalctl -f -o cat | audit-anomaly scan --only-anomalies -\n\n\
+        Exit codes:\n  \
+        0 done; 10 with --fail-on-anomaly, if any line is flagged; 2 bad arguments or input; 4 no model;\n  \
+        130 interrupted, with all that was scored written")]
     Scan(Scan),
     /// Put a model into the hub's cache ahead of time, for images and hosts without a network
+    ///
+    /// Prints the folder that it is in. Files are checked against their published checksums. HF_HOME, HF_HUB_CACHE,
+    /// HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean in Python, and the cache is shared with it.
     Download(Download),
     /// Ask a server on this host whether it is ready: exit code 0 if so, for the health checks of containers
     Check(Check),
@@ -161,7 +171,9 @@ impl Scan {
             }
         }
         eprintln!("{}; {:.1} s, {:.0} lines/s", parts.join(", "), seconds, rate);
-        Ok(if summary.stopped {
+        Ok(if let Some(error) = summary.failure {
+            return Err(error);
+        } else if summary.stopped {
             ExitCode::from(130)
         } else if self.fail_on_anomaly && summary.anomalies > 0 {
             ExitCode::from(10)
@@ -214,7 +226,11 @@ impl Download {
             "ANOMALY_MODEL" => Some(self.model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned())),
             _ => variable(name),
         })?;
-        let source = ModelSource::find(&config.model.choice, &config.model.hub, &Default::default())?;
+        let meter = Arc::default();
+        let found = ModelSource::find(&config.model.choice, &config.model.hub, &meter);
+        // Else the last bar would stand above the outcome.
+        meter.finish();
+        let source = found?;
         match source.files {
             ModelFiles::Bundled => println!("{} is part of this program: there is nothing to download", source.name),
             ModelFiles::Directory(path) => println!("{}", path.display()),
@@ -227,14 +243,14 @@ impl Download {
 #[derive(Args)]
 struct EngineArgs {
     /// Score from which on a line is flagged, 0 to 1 [default: 0.7]
-    #[arg(long, env = "ANOMALY_THRESHOLD", help_heading = "Scoring")]
+    #[arg(long, env = "ANOMALY_THRESHOLD", value_name = "SCORE", help_heading = "Scoring")]
     threshold: Option<String>,
     /// Model: 'bundled', a directory, or a hub id like owner/name or owner/name@revision
     /// [default: distilbert-base-uncased-finetuned-sst-2-english, or the bundled one where no hub can be heard]
     #[arg(long, env = "ANOMALY_MODEL", help_heading = "Scoring")]
     model: Option<String>,
     /// Branch, tag or commit of a hub model
-    #[arg(long, env = "ANOMALY_MODEL_REVISION", help_heading = "Scoring")]
+    #[arg(long, env = "ANOMALY_MODEL_REVISION", value_name = "REVISION", help_heading = "Scoring")]
     model_revision: Option<String>,
     /// Labels that mean an anomaly, separated by commas [default: NEGATIVE]
     #[arg(long, env = "ANOMALY_LABELS", help_heading = "Scoring")]
@@ -243,16 +259,16 @@ struct EngineArgs {
     #[arg(long, env = "ANOMALY_PRECISION", help_heading = "Scoring")]
     precision: Option<String>,
     /// Threads that compute [default: what the container and affinity allow]
-    #[arg(long, env = "ANOMALY_THREADS", help_heading = "Scoring")]
+    #[arg(long, env = "ANOMALY_THREADS", value_name = "N", help_heading = "Scoring")]
     threads: Option<String>,
     /// Longest text in bytes of UTF-8 [default: 65536]
-    #[arg(long, env = "ANOMALY_MAX_TEXT_BYTES", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_MAX_TEXT_BYTES", value_name = "BYTES", help_heading = "Limits")]
     max_text_bytes: Option<String>,
     /// Scores that are remembered; 0 turns the cache off [default: 10000]
-    #[arg(long, env = "ANOMALY_CACHE_SIZE", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_CACHE_SIZE", value_name = "N", help_heading = "Limits")]
     cache_size: Option<String>,
     /// Memory that remembered texts may take, in bytes [default: 16777216]
-    #[arg(long, env = "ANOMALY_CACHE_BYTES", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_CACHE_BYTES", value_name = "BYTES", help_heading = "Limits")]
     cache_bytes: Option<String>,
 }
 
@@ -287,7 +303,7 @@ struct Serve {
     #[arg(long, env = "ANOMALY_PORT")]
     port: Option<String>,
     /// The one other origin whose web pages may read answers, like https://dashboard.example [default: none]
-    #[arg(long, env = "ANOMALY_CORS_ORIGIN")]
+    #[arg(long, env = "ANOMALY_CORS_ORIGIN", value_name = "ORIGIN")]
     cors_origin: Option<String>,
     /// Form of the log on standard error
     #[arg(long, env = "ANOMALY_LOG_FORMAT", value_enum, default_value = "human")]
@@ -295,31 +311,35 @@ struct Serve {
     #[command(flatten)]
     engine: EngineArgs,
     /// Records that may wait; a request that finds more is answered with 429 [default: 10000]
-    #[arg(long, env = "ANOMALY_MAX_QUEUE", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_MAX_QUEUE", value_name = "N", help_heading = "Limits")]
     max_queue: Option<String>,
     /// Bytes of text that may wait [default: 67108864]
-    #[arg(long, env = "ANOMALY_MAX_QUEUE_BYTES", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_MAX_QUEUE_BYTES", value_name = "BYTES", help_heading = "Limits")]
     max_queue_bytes: Option<String>,
     /// Records of one request [default: 1000]
-    #[arg(long, env = "ANOMALY_MAX_BATCH", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_MAX_BATCH", value_name = "N", help_heading = "Limits")]
     max_batch: Option<String>,
     /// Largest body of a request [default: 16777216]
-    #[arg(long, env = "ANOMALY_MAX_BODY_BYTES", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_MAX_BODY_BYTES", value_name = "BYTES", help_heading = "Limits")]
     max_body_bytes: Option<String>,
+    /// What the bodies of all requests together may take; what comes then is answered with 503
+    /// [default: four times the largest body]
+    #[arg(long, env = "ANOMALY_MAX_TOTAL_BODY_BYTES", value_name = "BYTES", help_heading = "Limits")]
+    max_total_body_bytes: Option<String>,
     /// Connections at a time [default: 1024]
-    #[arg(long, env = "ANOMALY_MAX_CONNECTIONS", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_MAX_CONNECTIONS", value_name = "N", help_heading = "Limits")]
     max_connections: Option<String>,
     /// How long a connection may be without a complete request head [default: 75]
-    #[arg(long, env = "ANOMALY_IDLE_SECONDS", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_IDLE_SECONDS", value_name = "SECONDS", help_heading = "Limits")]
     idle_seconds: Option<String>,
     /// How long a client may take to send a body [default: 30]
-    #[arg(long, env = "ANOMALY_BODY_SECONDS", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_BODY_SECONDS", value_name = "SECONDS", help_heading = "Limits")]
     body_seconds: Option<String>,
     /// How long a request may take from then on [default: 60]
-    #[arg(long, env = "ANOMALY_REQUEST_SECONDS", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_REQUEST_SECONDS", value_name = "SECONDS", help_heading = "Limits")]
     request_seconds: Option<String>,
     /// How long requests under way may take after SIGTERM or SIGINT [default: 30]
-    #[arg(long, env = "ANOMALY_DRAIN_SECONDS", help_heading = "Limits")]
+    #[arg(long, env = "ANOMALY_DRAIN_SECONDS", value_name = "SECONDS", help_heading = "Limits")]
     drain_seconds: Option<String>,
 }
 
@@ -341,6 +361,7 @@ impl Serve {
             "ANOMALY_MAX_QUEUE_BYTES" => self.max_queue_bytes.clone(),
             "ANOMALY_MAX_BATCH" => self.max_batch.clone(),
             "ANOMALY_MAX_BODY_BYTES" => self.max_body_bytes.clone(),
+            "ANOMALY_MAX_TOTAL_BODY_BYTES" => self.max_total_body_bytes.clone(),
             "ANOMALY_MAX_CONNECTIONS" => self.max_connections.clone(),
             "ANOMALY_IDLE_SECONDS" => self.idle_seconds.clone(),
             "ANOMALY_BODY_SECONDS" => self.body_seconds.clone(),
@@ -351,7 +372,9 @@ impl Serve {
     }
 
     fn run(&self) -> Result<ExitCode> {
-        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+        // Not into a file or a container's log, and not against NO_COLOR.
+        let colours = console::colors_enabled_stderr();
+        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).with_ansi(colours);
         match self.log_format {
             LogFormat::Human => log.init(),
             LogFormat::Json => log.json().flatten_event(true).init(),
@@ -438,9 +461,37 @@ fn print_completions(shell: clap_complete::Shell) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// One page for all commands: clap_mangen makes one for each, and refers to pages that nobody has installed.
+fn manual() -> std::io::Result<String> {
+    let mut command = Cli::command();
+    command.build();
+    let main = Man::new(command.clone());
+    let mut page = Vec::new();
+    main.render_title(&mut page)?;
+    main.render_name_section(&mut page)?;
+    main.render_synopsis_section(&mut page)?;
+    main.render_description_section(&mut page)?;
+    let mut page = String::from_utf8_lossy(&page).into_owned();
+    for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+        let (name, man) = (command.get_name().to_uppercase(), Man::new(command.clone()));
+        let mut part = Vec::new();
+        man.render_synopsis_section(&mut part)?;
+        man.render_description_section(&mut part)?;
+        man.render_options_section(&mut part)?;
+        if command.get_after_help().is_some() {
+            man.render_extra_section(&mut part)?;
+        }
+        page += &format!(
+            ".SH {name}\n{}",
+            String::from_utf8_lossy(&part).replace(".SH EXTRA", ".SH NOTES").replace(".SH ", ".SS ")
+        );
+    }
+    Ok(page)
+}
+
 fn print_manual() -> Result<ExitCode> {
-    let written = clap_mangen::Man::new(Cli::command().flatten_help(true)).render(&mut std::io::stdout());
-    written.map_err(|error| Error::Internal(format!("the output cannot be written: {error}")))?;
+    let cannot = |error| Error::Internal(format!("the manual cannot be written: {error}"));
+    print!("{}", manual().map_err(cannot)?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,13 +3,13 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use indicatif::ProgressBar;
 
 use crate::error::{Error, Result};
 use crate::json::Value;
-use crate::scan::output::printable;
 
 /// Bytes that are read at a time.
 const BUFFER: usize = 128 << 10;
@@ -45,6 +45,8 @@ pub enum Format {
 /// A text to score, and what became of it on the way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
+    /// Name of the source that it is from.
+    pub source: Arc<str>,
     /// Comes back as it was.
     pub id: Value,
     /// At most as long as a text may be.
@@ -69,7 +71,7 @@ pub enum Item {
 pub struct Records {
     lines: Lines,
     parser: Parser,
-    name: String,
+    name: Arc<str>,
     limit: usize,
     /// Records that were read, for the ids of CSV.
     count: u64,
@@ -98,6 +100,16 @@ impl Source {
         }
     }
 
+    /// Whether it is there and no directory, without reading it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if not.
+    pub fn check(&self) -> Result<()> {
+        let Source::File(path) = self else { return Ok(()) };
+        let looked = path.metadata().and_then(|data| if data.is_dir() { Err(directory()) } else { Ok(()) });
+        looked.map_err(|error| unreadable(&self.name(), &error))
+    }
+
     /// Opens it; `bar` follows what is read, `limit` is the longest text in bytes.
     ///
     /// # Errors
@@ -106,11 +118,11 @@ impl Source {
         let failed = |error: io::Error| unreadable(&self.name(), &error);
         let raw: Box<dyn Read + Send> = match self {
             Source::StandardInput => Box::new(io::stdin()),
-            Source::File(path) => Box::new(open_file(path).map_err(failed)?),
+            Source::File(path) => Box::new(File::open(path).map_err(failed)?),
         };
         let besides = if *format == Format::Text { 0 } else { BESIDES };
         let lines = Lines::new(bar.wrap_read(raw), limit + besides).map_err(failed)?;
-        let mut records = Records { lines, parser: Parser::Text, name: self.name(), limit, count: 0 };
+        let mut records = Records { lines, parser: Parser::Text, name: self.name().into(), limit, count: 0 };
         records.parser = match format {
             Format::Text => Parser::Text,
             Format::Ndjson => Parser::Ndjson,
@@ -120,12 +132,8 @@ impl Source {
     }
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory"));
-    }
-    Ok(file)
+fn directory() -> io::Error {
+    io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")
 }
 
 fn unreadable(name: &str, error: &io::Error) -> Error {
@@ -166,7 +174,7 @@ impl Records {
         let Line { text, repaired, cut } = line;
         let numbered = || Value::Integer(number.to_string());
         match self.parser {
-            Parser::Text => Ok(Record { id: numbered(), text, repaired, cut }),
+            Parser::Text => Ok(Record { source: self.name.clone(), id: numbered(), text, repaired, cut }),
             _ if cut => Err("it is too long, or a quote is not closed".to_owned()),
             Parser::Ndjson => {
                 let value = Value::parse(&text).map_err(|error| format!("it is no JSON: {}", error.cause))?;
@@ -195,7 +203,7 @@ impl Records {
     fn shortened(&self, id: Value, mut text: String, repaired: bool) -> Record {
         let cut = text.len() > self.limit;
         text.truncate(text.floor_char_boundary(self.limit));
-        Record { id, text, repaired, cut }
+        Record { source: self.name.clone(), id, text, repaired, cut }
     }
 
     /// Reads the names of the columns, and finds those that are wanted.
@@ -210,8 +218,14 @@ impl Records {
         let find = |wanted: &str| {
             let place = names.iter().position(|name| name.trim() == wanted);
             place.ok_or_else(|| {
-                let found: String = printable(&names.join(", ")).chars().take(200).collect();
-                invalid(format!("there is no column {wanted:?}; its columns are {found}"))
+                // Where the names are missing, the first line is one of the log, which no message repeats.
+                let plain =
+                    |name: &String| name.len() <= 32 && name.chars().all(|c| c.is_alphanumeric() || " _-.".contains(c));
+                let found = match names.iter().all(plain) {
+                    true => format!("its columns are {}", names.join(", ").chars().take(200).collect::<String>()),
+                    false => "its first line does not look like names of columns".to_owned(),
+                };
+                invalid(format!("there is no column {wanted:?}; {found}"))
             })
         };
         let id = match id {
@@ -434,8 +448,11 @@ mod tests {
 {"log_id": 1}
 nonsense
 "#;
-        let found = records(lines, &Format::Ndjson, 100);
-        let ok = |id, text: &str| Ok(Record { id, text: text.to_owned(), repaired: false, cut: false });
+        let found: Vec<_> = records(lines, &Format::Ndjson, 100)
+            .into_iter()
+            .map(|record| record.map(|record| (record.id, record.text)))
+            .collect();
+        let ok = |id, text: &str| Ok((id, text.to_owned()));
         assert_eq!(found[0], ok(Value::String("a-1".into(), false), "one"));
         assert_eq!(found[1], ok(Value::Integer("2".into()), "two"));
         assert_eq!(found[2], Err((3, "log_text is missing or no string".to_owned())));
@@ -464,6 +481,11 @@ nonsense
         let source = Source::File(file.path().to_owned());
         let Err(error) = source.open(&format, 100, &ProgressBar::hidden()) else { panic!("no such column") };
         assert!(error.to_string().contains("its columns are when, log_id, message"), "{error}");
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"08:00 login of admin failed: wrong password\n").unwrap();
+        let source = Source::File(file.path().to_owned());
+        let Err(error) = source.open(&format, 100, &ProgressBar::hidden()) else { panic!("no such column") };
+        assert!(!error.to_string().contains("admin"), "{error}");
     }
 
     #[test]

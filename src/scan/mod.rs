@@ -47,7 +47,7 @@ pub struct Scan {
 }
 
 /// What was found.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Records that were scored.
     pub records: u64,
@@ -61,6 +61,8 @@ pub struct Summary {
     pub unusable: u64,
     /// Whether it was told to stop before the end.
     pub stopped: bool,
+    /// Why it ended before the end: a source broke off. All that came before was scored.
+    pub failure: Option<Error>,
     /// From the first record to the last, loading aside.
     pub seconds: f64,
 }
@@ -75,8 +77,10 @@ struct Group {
 /// output has gone.
 ///
 /// # Errors
-/// Those of [`crate::engine::Engine::load`] and of reading.
+/// Those of [`crate::engine::Engine::load`], and [`Error::InvalidInput`] for a source that is not there: before anything
+/// is scored, so that nobody finds out after an hour.
 pub fn run(scan: &Scan, config: &Config, stop: &'static AtomicBool) -> Result<Option<Summary>> {
+    scan.sources.iter().try_for_each(Source::check)?;
     let model_name = load(config, stop)?;
     let bar = progress(&scan.sources);
     // The groups in the channel, the one that is read and the one that is written come on top.
@@ -99,7 +103,8 @@ pub fn run(scan: &Scan, config: &Config, stop: &'static AtomicBool) -> Result<Op
     };
     // A reader that was stopped may wait for a pipe that stays silent.
     if !summary.stopped {
-        reader.join().map_err(|_| Error::Internal("the reading thread panicked".to_owned()))??;
+        let read = reader.join().map_err(|_| Error::Internal("the reading thread panicked".to_owned()))?;
+        summary.failure = read.err();
     }
     summary.unusable = unusable.load(Ordering::Relaxed);
     Ok(Some(summary))
@@ -142,12 +147,13 @@ fn progress(sources: &[Source]) -> ProgressBar {
     let target = if shown { ProgressDrawTarget::stderr_with_hz(5) } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(total, target);
     let style = match total {
-        Some(_) => "{msg}  [{bar:30}]  {bytes} of {total_bytes}, {eta} left",
-        None => "{msg}  {spinner}  {bytes}",
+        Some(_) => "[{wide_bar}] {percent:>3}%  {msg}, {eta} left",
+        None => "{spinner} {msg}, {bytes} read",
     };
     if let Ok(style) = ProgressStyle::with_template(style) {
         bar.set_style(style.progress_chars("=> "));
     }
+    bar.set_message("0 lines");
     bar
 }
 
@@ -170,26 +176,39 @@ fn read(
         groups.send(Group { records: std::mem::take(records), scores }).is_ok()
     };
     for source in &scan.sources {
-        let mut input = source.open(&scan.format, config.max_text_bytes, bar)?;
-        while let Some(item) = input.next(!records.is_empty())? {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            let full = match item {
-                Item::Record(record) => {
-                    records.push(record);
-                    records.len() == GROUP
+        let outcome = source.open(&scan.format, config.max_text_bytes, bar).and_then(|mut input| {
+            while let Some(item) = input.next(!records.is_empty())? {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(false);
                 }
-                Item::Unusable(number, reason) => {
-                    if unusable.fetch_add(1, Ordering::Relaxed) < NAMED {
-                        bar.suspend(|| eprintln!("audit-anomaly: {}:{number}: skipped: {reason}", source.name()));
+                let full = match item {
+                    Item::Record(record) => {
+                        records.push(record);
+                        records.len() == GROUP
                     }
-                    false
+                    Item::Unusable(number, reason) => {
+                        if unusable.fetch_add(1, Ordering::Relaxed) < NAMED {
+                            bar.suspend(|| eprintln!("audit-anomaly: {}:{number}: skipped: {reason}", source.name()));
+                        }
+                        false
+                    }
+                    Item::Pause => true,
+                };
+                if full && !send(&mut records) {
+                    return Ok(false);
                 }
-                Item::Pause => true,
-            };
-            if full && !send(&mut records) {
-                return Ok(());
+            }
+            Ok(true)
+        });
+        match outcome {
+            Ok(true) => (),
+            Ok(false) => return Ok(()),
+            // What came before it is scored all the same.
+            Err(error) => {
+                if !records.is_empty() {
+                    send(&mut records);
+                }
+                return Err(error);
             }
         }
     }
@@ -209,7 +228,7 @@ fn write(
     to: impl Write,
     model_name: &str,
 ) -> Result<Summary, Failure> {
-    let mut output = Output::new(to, scan.form, model_name)?;
+    let mut output = Output::new(to, scan.form, model_name, &scan.sources)?;
     let mut summary = Summary::default();
     let mut highest = Highest::new(scan.top);
     let begun = Instant::now();
@@ -325,8 +344,8 @@ mod tests {
     fn the_highest_are_kept_in_order_and_the_first_of_equal_ones() {
         let mut highest = Highest::new(Some(3));
         for (place, score) in [0.1, 0.9, 0.5, 0.9, 0.7, 0.5].into_iter().enumerate() {
-            let record =
-                Record { id: Value::Integer(place.to_string()), text: String::new(), repaired: false, cut: false };
+            let id = Value::Integer(place.to_string());
+            let record = Record { source: "a".into(), id, text: String::new(), repaired: false, cut: false };
             assert!(highest.pass(record, Verdict::new(score, 0.7)).is_none());
         }
         let kept: Vec<(Value, f64)> =

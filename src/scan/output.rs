@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use console::{Style, Term};
 
-use super::input::Record;
+use super::input::{Record, Source};
 use crate::analysis::Verdict;
 use crate::json::Value;
 
@@ -27,32 +27,44 @@ const BAR: usize = 12;
 /// Narrowest place for a text.
 const TEXT: usize = 40;
 
+/// Place for an id.
+const ID: usize = 8;
+
 /// Writes analyses in one form.
 pub struct Output<W: Write> {
     to: W,
     form: Form,
     model_name: String,
+    /// Whether ids need the names of their files beside them.
+    many: bool,
+    /// Place for an id, with the name of its file if need be.
+    id_width: usize,
     /// Of the terminal, or of a page.
     width: usize,
     written: u64,
 }
 
 impl<W: Write> Output<W> {
-    /// Begins.
+    /// Begins; if there are several sources, each analysis says which one it is from.
     ///
     /// # Errors
     /// Those of writing.
-    pub fn new(mut to: W, form: Form, model_name: &str) -> io::Result<Self> {
+    pub fn new(mut to: W, form: Form, model_name: &str, sources: &[Source]) -> io::Result<Self> {
+        let many = sources.len() > 1;
+        let longest = sources.iter().map(|source| console::measure_text_width(&source.name())).max().unwrap_or(0);
+        let id_width = if many { (longest + 1 + ID).min(TEXT) } else { ID };
         let width = Term::stdout().size_checked().map_or(120, |(_, columns)| usize::from(columns));
         match form {
             Form::Table => {
-                let head = format!("{:>8}  {:<19}  {:<7}  text", "id", "anomaly score", "verdict");
+                let head = format!("{:>id_width$}  {:<19}  {:<7}  text", "id", "anomaly score", "verdict");
                 writeln!(to, "{}", Style::new().bold().apply_to(head))?;
             }
-            Form::Csv => writeln!(to, "log_id,anomaly_score,is_anomaly,model_name,log_text")?,
+            Form::Csv => {
+                writeln!(to, "log_id,anomaly_score,is_anomaly,model_name,log_text{}", if many { ",file" } else { "" })?
+            }
             Form::Ndjson | Form::Json => (),
         }
-        Ok(Output { to, form, model_name: model_name.to_owned(), width, written: 0 })
+        Ok(Output { to, form, model_name: model_name.to_owned(), many, id_width, width, written: 0 })
     }
 
     /// Writes one.
@@ -72,7 +84,8 @@ impl<W: Write> Output<W> {
                 let Verdict { anomaly_score, is_anomaly } = verdict;
                 let (score, flag) = (anomaly_score.to_string(), is_anomaly.to_string());
                 let mut writer = csv::Writer::from_writer(Vec::new());
-                writer.write_record([&id, &score, &flag, &self.model_name, &record.text])?;
+                let fields = [&id, &score, &flag, &self.model_name, &record.text].map(String::as_str);
+                writer.write_record(fields.into_iter().chain(self.many.then_some(&*record.source)))?;
                 let row = writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
                 self.to.write_all(&row)
             }
@@ -114,10 +127,13 @@ impl<W: Write> Output<W> {
             is_anomaly: bool,
             model_name: &'a str,
             log_text: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            file: Option<&'a str>,
         }
         let Verdict { anomaly_score, is_anomaly } = verdict;
         let (model_name, log_text) = (self.model_name.as_str(), record.text.as_str());
-        let analysis = Analysis { log_id: &record.id, anomaly_score, is_anomaly, model_name, log_text };
+        let file = self.many.then_some(&*record.source);
+        let analysis = Analysis { log_id: &record.id, anomaly_score, is_anomaly, model_name, log_text, file };
         Ok(serde_json::to_writer(&mut self.to, &analysis)?)
     }
 
@@ -135,15 +151,17 @@ impl<W: Write> Output<W> {
             Value::String(id, _) => printable(id),
             id => serde_json::to_string(id)?,
         };
+        let id = if self.many { format!("{}:{id}", printable(&record.source)) } else { id };
         let text = printable(&record.text);
-        let room = self.width.saturating_sub(8 + 2 + BAR + 1 + 6 + 2 + 7 + 2).max(TEXT);
+        let id_width = self.id_width;
+        let room = self.width.saturating_sub(id_width + 2 + BAR + 1 + 6 + 2 + 7 + 2).max(TEXT);
         let text = console::truncate_str(&text, room, "…");
-        writeln!(self.to, "{id:>8}  {} {score:.4}  {verdict}  {text}", style.apply_to(bar))
+        writeln!(self.to, "{id:>id_width$}  {} {score:.4}  {verdict}  {text}", style.apply_to(bar))
     }
 }
 
 /// Control characters of a log line must not reach a terminal, nor those that turn its direction.
-pub(super) fn printable(text: &str) -> String {
+fn printable(text: &str) -> String {
     let harmful = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
@@ -155,11 +173,17 @@ mod tests {
     use super::*;
 
     fn written(form: Form, texts: &[&str]) -> String {
+        written_of(form, texts, &["a.log"])
+    }
+
+    fn written_of(form: Form, texts: &[&str], files: &[&str]) -> String {
         let mut bytes = Vec::new();
-        let mut output = Output::new(&mut bytes, form, "tiny").unwrap();
+        let sources: Vec<Source> = files.iter().map(|file| Source::File(file.into())).collect();
+        let mut output = Output::new(&mut bytes, form, "tiny", &sources).unwrap();
         for (index, text) in texts.iter().enumerate() {
             let id = Value::Integer((index + 1).to_string());
-            let record = Record { id, text: (*text).to_owned(), repaired: false, cut: false };
+            let source = files[index % files.len()].into();
+            let record = Record { source, id, text: (*text).to_owned(), repaired: false, cut: false };
             output.write(&record, Verdict::new(0.75, 0.7)).unwrap();
         }
         output.finish().unwrap();
@@ -182,6 +206,16 @@ mod tests {
         let rows: Vec<csv::StringRecord> =
             csv::Reader::from_reader(csv.as_bytes()).records().collect::<Result<_, _>>().unwrap();
         assert_eq!(rows[1].iter().collect::<Vec<_>>(), ["2", "0.75", "true", "tiny", texts[1]]);
+    }
+
+    #[test]
+    fn of_several_files_each_line_says_which_one_it_is_from() {
+        let write = |form| written_of(form, &["one", "two"], &["a.log", "b.log"]);
+        assert!(write(Form::Ndjson).lines().nth(1).unwrap().ends_with(r#""log_text":"two","file":"b.log"}"#));
+        let csv: Vec<String> = write(Form::Csv).lines().map(str::to_owned).collect();
+        assert_eq!(csv[0], "log_id,anomaly_score,is_anomaly,model_name,log_text,file");
+        assert_eq!(csv[2], "2,0.75,true,tiny,two,b.log");
+        assert!(write(Form::Table).lines().nth(2).unwrap().starts_with("       b.log:2  "));
     }
 
     #[test]

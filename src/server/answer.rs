@@ -18,7 +18,7 @@ pub enum Refusal {
     Unreadable,
     /// 404.
     NotFound,
-    /// 405, with the method that the route has.
+    /// 405, with the methods that the route has.
     MethodNotAllowed(&'static str),
     /// 401.
     Unauthorized,
@@ -28,6 +28,8 @@ pub enum Refusal {
     Encoding(String),
     /// 408: the client took too long to send the body.
     SlowBody,
+    /// 503: the bodies of all requests together take as much memory as they may.
+    Crowded,
     /// 503: the request took too long.
     Timeout,
     /// 503: the server is about to end.
@@ -74,7 +76,9 @@ impl Refusal {
             Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Refusal::Timeout | Refusal::Draining | Refusal::Loading => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Crowded | Refusal::Timeout | Refusal::Draining | Refusal::Loading => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Refusal::Engine(error) => {
                 StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             }
@@ -97,6 +101,9 @@ impl Refusal {
                 Some("INVALID_INPUT"),
             ),
             Refusal::SlowBody => ("the body took too long to arrive".to_owned(), Some("TIMEOUT")),
+            Refusal::Crowded => {
+                ("the bodies of all requests take as much memory as they may".to_owned(), Some("OVERLOADED"))
+            }
             Refusal::Timeout => ("the request took too long and was given up".to_owned(), Some("TIMEOUT")),
             Refusal::Draining => ("the server is about to end".to_owned(), Some("DRAINING")),
             Refusal::Loading => ("the model is loading".to_owned(), Some("LOADING")),
@@ -117,10 +124,14 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         };
         match self {
-            Refusal::MethodNotAllowed(method) => set(header::ALLOW, method),
+            Refusal::MethodNotAllowed(methods) => set(header::ALLOW, methods),
             Refusal::Unauthorized => set(header::WWW_AUTHENTICATE, "Bearer"),
             // What is left of such a body is not worth reading.
             Refusal::TooLarge(_) | Refusal::SlowBody => set(header::CONNECTION, "close"),
+            Refusal::Crowded => {
+                set(header::CONNECTION, "close");
+                set(header::RETRY_AFTER, "1");
+            }
             Refusal::Loading | Refusal::Draining | Refusal::Engine(Error::Overloaded(_)) => {
                 set(header::RETRY_AFTER, "1")
             }

@@ -1,6 +1,6 @@
 //! The routes, and what each does.
 //!
-//! One table says which routes there are, with which method, and who may use them. The checks that
+//! One table says which routes there are, with which methods, and who may use them. The checks that
 //! come before any route follow it in the order of the Python service: a path that is a route but
 //! for slashes at its end is redirected, then comes the method, then the key.
 
@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tower_http::cors::CorsLayer;
 use utoipa::{OpenApi, ToSchema};
 
@@ -35,29 +35,32 @@ use crate::error::Error;
 use crate::json::Value;
 use crate::queue::Call;
 
-/// A route: its path, its one method, and whether it is open to all when there is a key.
+/// A route: its path, its methods as Allow lists them, and whether it is open to all when there is a key.
 struct Route {
     path: &'static str,
-    method: &'static str,
+    methods: &'static str,
     open: bool,
 }
 
+/// What the Python service's framework takes on its own pages; its other routes have the one method that they name.
+const PAGE: &str = "GET, HEAD";
+
 /// Every route there is.
 const ROUTES: [Route; 14] = [
-    Route { path: "/health", method: "GET", open: true },
-    Route { path: "/live", method: "GET", open: true },
-    Route { path: "/ready", method: "GET", open: true },
-    Route { path: "/analyze-log", method: "POST", open: false },
-    Route { path: "/analyze-batch", method: "POST", open: false },
-    Route { path: "/metrics", method: "GET", open: false },
-    Route { path: "/openapi.json", method: "GET", open: false },
-    Route { path: "/docs", method: "GET", open: false },
-    Route { path: "/docs/start.js", method: "GET", open: false },
-    Route { path: "/docs/swagger-ui-bundle.js", method: "GET", open: false },
-    Route { path: "/docs/swagger-ui.css", method: "GET", open: false },
-    Route { path: "/redoc", method: "GET", open: false },
-    Route { path: "/redoc/start.js", method: "GET", open: false },
-    Route { path: "/redoc/redoc.standalone.js", method: "GET", open: false },
+    Route { path: "/health", methods: "GET", open: true },
+    Route { path: "/live", methods: "GET", open: true },
+    Route { path: "/ready", methods: "GET", open: true },
+    Route { path: "/analyze-log", methods: "POST", open: false },
+    Route { path: "/analyze-batch", methods: "POST", open: false },
+    Route { path: "/metrics", methods: "GET", open: false },
+    Route { path: "/openapi.json", methods: PAGE, open: false },
+    Route { path: "/docs", methods: PAGE, open: false },
+    Route { path: "/docs/start.js", methods: PAGE, open: false },
+    Route { path: "/docs/swagger-ui-bundle.js", methods: PAGE, open: false },
+    Route { path: "/docs/swagger-ui.css", methods: PAGE, open: false },
+    Route { path: "/redoc", methods: PAGE, open: false },
+    Route { path: "/redoc/start.js", methods: PAGE, open: false },
+    Route { path: "/redoc/redoc.standalone.js", methods: PAGE, open: false },
 ];
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -67,6 +70,8 @@ pub struct App {
     engine: &'static Engine,
     config: Config,
     serve: ServeConfig,
+    /// A permit for each byte that the bodies of all requests may take.
+    room: Semaphore,
     /// Counted here and read by [`super::listen`].
     pub metrics: Metrics,
     /// Set when the process is to end.
@@ -77,7 +82,8 @@ impl App {
     /// The application over the process's engine.
     pub fn new(config: Config, serve: ServeConfig) -> Arc<Self> {
         let (metrics, draining) = (Metrics::default(), AtomicBool::new(false));
-        Arc::new(App { engine: &ENGINE, config, serve, metrics, draining })
+        let room = Semaphore::new(serve.max_total_body_bytes);
+        Arc::new(App { engine: &ENGINE, config, serve, room, metrics, draining })
     }
 
     /// The settings of the server.
@@ -87,7 +93,7 @@ impl App {
 
     /// All routes with the checks before them.
     pub fn router(self: &Arc<Self>) -> Router {
-        // Methods are checked in `gate`: axum's own routing would let HEAD through to GET.
+        // Methods are checked in `gate`: axum's own routing would let HEAD through to every GET.
         let router = Router::new()
             .route("/health", any(health))
             .route("/live", any(live))
@@ -294,10 +300,13 @@ async fn ready(State(app): State<Arc<App>>) -> Result<Json<Word>, Refusal> {
     (status = 422, description = "The body is no entry", body = Invalid),
     (status = 429, description = "The queue is full; Retry-After says when to try again", body = Problem),
     (status = 500, description = "A bug", body = Problem),
-    (status = 503, description = "The model is loading, or the request took too long", body = Problem),
+    (status = 503, description = "The model is loading, too many connections or bodies are there, or the request took too long", body = Problem),
 ), security((), ("bearer" = []), ("header" = [])))]
 async fn analyze_log(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
-    let entry = entry::entry(&body::read(request, &app.serve, 1).await?).map_err(Refusal::Slips)?;
+    // Held until there is an answer: the text in it lives as long.
+    let (body, _held) = body::read(request, &app.serve, &app.room, 1).await?;
+    let entry = entry::entry(&body).map_err(Refusal::Slips)?;
+    drop(body);
     app.check_lengths(std::iter::once((None, &entry)))?;
     app.ready_to_score()?;
     let results = app.analyze(vec![entry]).await?;
@@ -318,11 +327,11 @@ async fn analyze_log(State(app): State<Arc<App>>, request: Request) -> Result<Re
     (status = 422, description = "The body is no list of entries", body = Invalid),
     (status = 429, description = "The queue is full; Retry-After says when to try again", body = Problem),
     (status = 500, description = "A bug", body = Problem),
-    (status = 503, description = "The model is loading, or the request took too long", body = Problem),
+    (status = 503, description = "The model is loading, too many connections or bodies are there, or the request took too long", body = Problem),
 ), security((), ("bearer" = []), ("header" = [])))]
 async fn analyze_batch(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
     let limit = app.config.limits.max_batch;
-    let body = body::read(request, &app.serve, limit).await?;
+    let (body, _held) = body::read(request, &app.serve, &app.room, limit).await?;
     if let Value::Array(items) = &body
         && items.len() > limit
     {
@@ -330,6 +339,7 @@ async fn analyze_batch(State(app): State<Arc<App>>, request: Request) -> Result<
         return Err(Refusal::TooLarge(format!("the list has {found} records; ANOMALY_MAX_BATCH allows {limit}")));
     }
     let entries = entry::entries(&body).map_err(Refusal::Slips)?;
+    drop(body);
     app.check_lengths(entries.iter().enumerate().map(|(index, entry)| (Some(index), entry)))?;
     app.ready_to_score()?;
     Ok(json(StatusCode::OK, &app.analyze(entries).await?))
@@ -458,8 +468,8 @@ fn no_route(path: &str, query: Option<&str>) -> Response {
 
 impl App {
     fn check(&self, route: &Route, request: &Request) -> Result<(), Refusal> {
-        if request.method().as_str() != route.method {
-            return Err(Refusal::MethodNotAllowed(route.method));
+        if route.methods.split(", ").all(|method| method != request.method().as_str()) {
+            return Err(Refusal::MethodNotAllowed(route.methods));
         }
         match &self.serve.api_key {
             Some(key) if !route.open && !knows(request.headers(), &key.0) => Err(Refusal::Unauthorized),

@@ -1,10 +1,14 @@
 //! From a request to the JSON value in it: sizes and times bounded, and read as FastAPI reads it.
+//!
+//! What all bodies together may take is counted as they arrive, not as they are announced: whoever only promises much
+//! takes nothing from others.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::block_in_place;
 
 use super::answer::Refusal;
@@ -24,12 +28,18 @@ const REST: (usize, Duration) = (1 << 20, Duration::from_secs(1));
 /// Bodies of this size and more are read beside the threads that serve others.
 const LARGE: usize = 64 << 10;
 
-/// Reads the body of `request` as FastAPI does, for a list of at most `max_batch` records.
+/// Reads the body of `request` as FastAPI does, for a list of at most `max_batch` records. `room` has a permit for each
+/// byte that all bodies together may take; those of this one are with the value, to be held as long as it is of use.
 ///
 /// # Errors
-/// A refusal for a body that is too large or too slow, or compressed; for one that is not UTF-8, not
+/// A refusal for a body that is too large or too slow, compressed, or one too many; for one that is not UTF-8, not
 /// JSON, or absent.
-pub async fn read(request: Request<Body>, config: &ServeConfig, max_batch: usize) -> Result<Value, Refusal> {
+pub async fn read<'a>(
+    request: Request<Body>,
+    config: &ServeConfig,
+    room: &'a Semaphore,
+    max_batch: usize,
+) -> Result<(Value, SemaphorePermit<'a>), Refusal> {
     let (parts, mut body) = request.into_parts();
     let limit = config.max_body_bytes;
     let too_large = || Refusal::TooLarge(format!("the body is larger than ANOMALY_MAX_BODY_BYTES, {limit} bytes"));
@@ -43,18 +53,34 @@ pub async fn read(request: Request<Body>, config: &ServeConfig, max_batch: usize
         drop_rest(&mut body).await;
         return Err(too_large());
     }
-    let bytes = match tokio::time::timeout(config.body, Limited::new(&mut body, limit).collect()).await {
-        Err(_) => return Err(Refusal::SlowBody),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            drop_rest(&mut body).await;
-            return Err(too_large());
+    let collecting = async {
+        let mut bytes = Vec::new();
+        let mut held = room.try_acquire_many(0).map_err(|_| Refusal::Crowded)?;
+        while let Some(frame) = body.frame().await {
+            // The client has gone, or sent what is no HTTP: nobody reads this.
+            let frame = frame.map_err(|_| Refusal::Unreadable)?;
+            let Some(data) = frame.data_ref() else { continue };
+            if data.len() > limit - bytes.len() {
+                return Err(too_large());
+            }
+            // Within a limit that 32 bits hold.
+            held.merge(room.try_acquire_many(data.len() as u32).map_err(|_| Refusal::Crowded)?);
+            bytes.extend_from_slice(data);
         }
-        // The client has gone, or sent what is no HTTP: nobody reads this.
-        Ok(Err(_)) => return Err(Refusal::Unreadable),
-        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok((bytes, held))
+    };
+    let (bytes, held) = match tokio::time::timeout(config.body, collecting).await {
+        Err(_) => return Err(Refusal::SlowBody),
+        Ok(Err(refusal @ (Refusal::TooLarge(_) | Refusal::Crowded))) => {
+            drop_rest(&mut body).await;
+            return Err(refusal);
+        }
+        Ok(collected) => collected?,
     };
     let json = is_json(&parts.headers);
-    if bytes.len() < LARGE { parse(&bytes, json, max_batch) } else { block_in_place(|| parse(&bytes, json, max_batch)) }
+    let parse = || parse(&bytes, json, max_batch);
+    let value = if bytes.len() < LARGE { parse() } else { block_in_place(parse) };
+    Ok((value?, held))
 }
 
 fn parse(bytes: &[u8], json: bool, max_batch: usize) -> Result<Value, Refusal> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use audit_anomaly::json::Value;
 
-use crate::client::{Server, read_answer};
+use crate::client::{Answer, Server, read_answer};
 
 const ENTRY: &str = r#"{"log_id": 1, "log_text": "Failed login attempt"}"#;
 
@@ -116,12 +116,75 @@ fn slow_and_silent_clients_are_let_go_and_hold_nobody_up() {
     assert_eq!(server.post("/analyze-log", ENTRY).status, 200, "others are served meanwhile");
     let answer = read_answer(&mut half_a_body);
     assert_eq!((answer.status, answer.code().as_str()), (408, "TIMEOUT"));
-    for stream in [&mut silent, &mut half_a_head] {
-        let mut rest = Vec::new();
-        // Closed or reset, but not kept.
-        let _ = stream.read_to_end(&mut rest);
-    }
+    let answer = read_answer(&mut half_a_head);
+    assert_eq!((answer.status, answer.code().as_str()), (408, "TIMEOUT"));
+    assert_eq!(answer.header("connection"), Some("close"));
+    let mut rest = Vec::new();
+    silent.read_to_end(&mut rest).expect("closed, and not reset");
+    assert!(rest.is_empty(), "who asks nothing is told nothing");
     assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_head_that_is_broken_or_too_long_is_answered() {
+    let server = Server::start(&[]);
+    let endless = "GET /live HTTP/1.1\r\nX: ".to_owned() + &"x".repeat(200_000);
+    let path = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(66_000));
+    let many = format!("GET /live HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(200));
+    for (head, status) in [
+        ("nonsense\r\n\r\n", 400),
+        ("GET /live HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        ("GET /live HTTP/9.9\r\n\r\n", 400),
+        ("POST /analyze-log HTTP/1.1\r\nContent-Length: many\r\n\r\n", 400),
+        (&endless, 431),
+        (&path, 414),
+        (&many, 431),
+    ] {
+        let mut stream = server.connect();
+        // It may have been refused by now.
+        let _ = stream.write_all(head.as_bytes());
+        let answer = read_answer(&mut stream);
+        let shown = head.get(..30).unwrap_or(head);
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{shown:?}");
+    }
+    assert_eq!(server.post("/analyze-log", ENTRY).status, 200);
+}
+
+#[test]
+fn the_bodies_of_all_requests_together_are_bounded() {
+    let server = Server::start(&[("ANOMALY_MAX_BODY_BYTES", "1000"), ("ANOMALY_MAX_TOTAL_BODY_BYTES", "1500")]);
+    let body = |length: usize| format!(r#"{{"log_id": 1, "log_text": "{}"}}"#, "x".repeat(length));
+    // They have announced much, and sent a part of it.
+    let hold = || {
+        let mut stream = server.connect();
+        let head = "POST /analyze-log HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n";
+        write!(stream, "{head}{}", "x".repeat(650)).unwrap();
+        stream
+    };
+    let held = [hold(), hold()];
+    let answer = eventually(|| server.post("/analyze-log", &body(300)), 503);
+    assert_eq!(answer.code(), "OVERLOADED");
+    assert_eq!((answer.header("retry-after"), answer.header("connection")), (Some("1"), Some("close")));
+    assert_eq!(server.post("/analyze-log", ENTRY).status, 200, "there is room for a small one");
+    drop(held);
+    eventually(|| server.post("/analyze-log", &body(900)), 200);
+    // What was taken is given back, by those that were served, that were refused, and that went away.
+    for _ in 0..10 {
+        assert_eq!(server.post("/analyze-log", &body(900)).status, 200);
+    }
+}
+
+/// Asks until the status is there, for what a client does takes a moment to arrive.
+fn eventually(ask: impl Fn() -> Answer, status: u16) -> Answer {
+    let begun = Instant::now();
+    loop {
+        let answer = ask();
+        if answer.status == status {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{answer:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -118,6 +118,10 @@ fn files_of_all_kinds_are_read_one_after_the_other() {
     let texts: Vec<String> =
         objects(&output).iter().map(|object| object["log_text"].as_str().unwrap().to_owned()).collect();
     assert_eq!(texts, ["from a", "from b", "from c", "from standard input"]);
+    let files: Vec<String> =
+        objects(&output).iter().map(|object| object["file"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(files, [path("a.log"), path("b"), path("c.zst"), "standard input".to_owned()]);
+    assert!(objects(&run(&[&path("a.log")], b""))[0].get("file").is_none(), "of one file that goes without saying");
 
     std::fs::write(path("d.csv"), "id,what\n7,\"a, b\"\n").unwrap();
     let arguments =
@@ -126,6 +130,38 @@ fn files_of_all_kinds_are_read_one_after_the_other() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.starts_with("log_id,anomaly_score,is_anomaly,model_name,log_text\n7,0."), "{text}");
     assert!(text.ends_with(",tiny,\"a, b\"\n"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_before_anything_is_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    for (missing, why) in [("/nowhere/at/all.log", "No such file"), (folder.path().to_str().unwrap(), "is a directory")]
+    {
+        let output = run(&["-", missing], b"one\n");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+        let told = summary(&output);
+        assert!(told.starts_with(&format!("audit-anomaly: INVALID_INPUT: {missing} cannot be read: ")), "{told}");
+        assert!(told.contains(why) && told.lines().count() == 1, "{told}");
+    }
+}
+
+#[test]
+fn what_comes_before_a_break_in_a_file_is_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broken.log.gz");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    for id in 0..10_000 {
+        writeln!(gzip, "line {id}").unwrap();
+    }
+    let bytes = gzip.finish().unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let output = run(&[path.to_str().unwrap()], b"");
+    assert_eq!(output.status.code(), Some(2));
+    let (count, told) = (objects(&output).len(), summary(&output));
+    assert!(count > 1_000, "{count}");
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].starts_with(&format!("{count} lines, ")), "{told}");
+    assert!(lines[1].contains("broken.log.gz cannot be read: "), "{told}");
 }
 
 /// A scan of a pipe that stays open.
@@ -197,7 +233,12 @@ fn a_million_lines_run_in_constant_memory() {
 fn the_manual_the_completions_and_the_check_are_there() {
     let program =
         |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_audit-anomaly")).args(arguments).output().unwrap();
-    assert!(String::from_utf8(program(&["man"]).stdout).unwrap().contains(".TH audit-anomaly 1"));
+    let manual = String::from_utf8(program(&["man"]).stdout).unwrap();
+    for part in
+        [".TH audit-anomaly 1", ".SH SCAN", r"\-\-fail\-on\-anomaly", ".SH SERVE", r"\-\-max\-batch", ".SH DOWNLOAD"]
+    {
+        assert!(manual.contains(part), "{part}");
+    }
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         assert!(
             String::from_utf8(program(&["completions", shell]).stdout).unwrap().contains("fail-on-anomaly"),

@@ -11,6 +11,23 @@ use crate::client::{Server, read_answer};
 const ENTRY: &str = r#"{"log_id": 1, "log_text": "Failed login attempt"}"#;
 
 #[test]
+fn head_is_answered_where_the_python_service_answers_it() {
+    let server = Server::start(&[]);
+    for path in ["/docs", "/redoc", "/openapi.json"] {
+        let (head, get) = (server.send("HEAD", path, &[], None), server.get(path));
+        assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+        assert_eq!(head.header("content-length"), get.header("content-length"), "{path}");
+        let answer = server.send("POST", path, &[], None);
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")), "{path}");
+    }
+    for (path, allow) in [("/health", "GET"), ("/live", "GET"), ("/metrics", "GET"), ("/analyze-log", "POST")] {
+        let answer = server.send("HEAD", path, &[], None);
+        assert_eq!((answer.status, answer.header("allow"), answer.body.len()), (405, Some(allow), 0), "{path}");
+    }
+}
+
+#[test]
 fn while_the_model_loads_it_is_live_but_not_ready() {
     let hub = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", hub.local_addr().unwrap());
@@ -74,6 +91,7 @@ fn with_a_key_every_route_needs_it_but_those_for_probes() {
         }
     }
     assert!(!server.log().contains("a-long-ke"), "a key, right or wrong, is not logged");
+    assert!(!server.log().contains('\u{1b}'), "colours are for terminals");
 }
 
 #[test]
