@@ -12,7 +12,7 @@ const { setTimeout: sleep } = require('node:timers/promises')
 const { parseArgs } = require('node:util')
 const { describeMachine, untilQuiet } = require('./machine.js')
 const { WEIGHT_MEGABYTES, limit, median, quantile, sum } = require('./measures.js')
-const { ROOT, WORK, prepare, run } = require('./prepare.js')
+const { WORK, buildProgram, prepare, run } = require('./prepare.js')
 const { short, table, writePart } = require('./report.js')
 
 const HELP = `npm run bench:serve -- [options]
@@ -45,17 +45,6 @@ function freePort() {
       server.close(() => resolve(port))
     })
   })
-}
-
-/** The program. @returns {string} */
-function buildProgram() {
-  const args = ['build', '--release', '--no-default-features', '--features', 'server', '--bin', 'audit-anomaly']
-  const messages = run('cargo', [...args, '--message-format', 'json'], ROOT)
-  const built = messages
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-  return built.find(({ executable }) => executable).executable
 }
 
 /** @param {{ model: string, python: string }} ready @returns {Service[]} */
