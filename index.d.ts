@@ -8,7 +8,7 @@
  *
  * The functions that return a promise never throw synchronously: every failure is a rejection with
  * an {@link AnomalyError}, or with the signal's own reason. Settings are read from `process.env` at
- * the first call; the README lists them.
+ * the first call; docs/settings.md lists them.
  *
  * @packageDocumentation
  */
