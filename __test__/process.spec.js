@@ -86,7 +86,7 @@ describe('loading', () => {
     const config = JSON.stringify(require(join(TINY, 'config.json')))
     writeFileSync(join(folder, 'labels', 'config.json'), config.replace('NEGATIVE', 'SAD'))
     writeFileSync(join(folder, 'json', 'config.json'), config.slice(1))
-    writeFileSync(join(folder, 'architecture', 'config.json'), config.replace('"distilbert"', '"bert"'))
+    writeFileSync(join(folder, 'architecture', 'config.json'), config.replace('"distilbert"', '"gpt2"'))
     const { values } = await run(
       `for (const name of ${JSON.stringify(Object.keys(copies))}) {
          process.env.ANOMALY_MODEL = ${JSON.stringify(folder)} + '/' + name

@@ -149,7 +149,7 @@ fn others(criterion: &mut Criterion) {
         });
     }
 
-    let norm = LayerNorm { weight: numbers(dim), bias: numbers(dim) };
+    let norm = LayerNorm { weight: numbers(dim), bias: numbers(dim), epsilon: 1e-12 };
     let mut hidden = numbers(rows * dim);
     group.bench_function("layer norm", |bencher| bencher.iter(|| norm.normalize(Level::best(), &mut hidden)));
 

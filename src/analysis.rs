@@ -12,6 +12,13 @@ pub fn probability(logits: &[f32], anomalous: &[usize]) -> f64 {
     anomalous.iter().map(|&index| exp[index]).sum::<f64>() / total
 }
 
+/// The probability of the likeliest of the `anomalous` labels where each has one of its own, by the
+/// logistic function, in `f64`.
+pub fn highest_probability(logits: &[f32], anomalous: &[usize]) -> f64 {
+    let most = anomalous.iter().map(|&index| logits[index]).fold(f32::NEG_INFINITY, f32::max);
+    1.0 / (1.0 + (-f64::from(most)).exp())
+}
+
 /// What is reported of one log line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {

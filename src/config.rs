@@ -39,8 +39,8 @@ pub struct Config {
 pub struct ModelConfig {
     /// `ANOMALY_MODEL` with `ANOMALY_MODEL_REVISION`.
     pub choice: ModelChoice,
-    /// `ANOMALY_LABELS`: names of the labels whose probabilities add up to the score.
-    pub labels: Vec<String>,
+    /// `ANOMALY_LABELS`: names of the labels that mean an anomaly; `None` for those whose names say so.
+    pub labels: Option<Vec<String>>,
     /// `ANOMALY_PRECISION`: the arithmetic of the encoder.
     pub precision: Precision,
     /// `ANOMALY_THREADS`: threads that compute.
@@ -276,13 +276,13 @@ impl Environment<'_> {
         Ok(chosen.unwrap_or(available))
     }
 
-    fn labels(&self) -> Result<Vec<String>> {
-        let Some(value) = self.get("ANOMALY_LABELS") else { return Ok(vec!["NEGATIVE".to_owned()]) };
+    fn labels(&self) -> Result<Option<Vec<String>>> {
+        let Some(value) = self.get("ANOMALY_LABELS") else { return Ok(None) };
         let labels: Vec<String> = value.split(',').map(|label| label.trim().to_owned()).collect();
         if labels.iter().any(String::is_empty) {
             return Err(refused("ANOMALY_LABELS", &value, "label names of the model, separated by commas"));
         }
-        Ok(labels)
+        Ok(Some(labels))
     }
 
     fn model_choice(&self) -> Result<ModelChoice> {
@@ -478,7 +478,7 @@ mod tests {
         assert_eq!(config.max_text_bytes, 65_536);
         assert_eq!(config.model.choice, ModelChoice::DefaultOrBundled);
         assert_eq!(config.model.choice.name(), DEFAULT_MODEL);
-        assert_eq!(config.model.labels, ["NEGATIVE"]);
+        assert_eq!(config.model.labels, None);
         assert_eq!(config.model.hub.cache_dir, PathBuf::from("/home/u/.cache/huggingface/hub"));
         assert_eq!(config.limits.cache_size, 10_000);
     }

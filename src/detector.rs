@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::analysis;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::Classifier;
@@ -31,7 +30,8 @@ impl Detector {
             .thread_name(|index| format!("{}{index}", panic::THREAD))
             .build()
             .map_err(|error| Error::Internal(format!("the threads cannot start: {error}")))?;
-        let classifier = threads.install(|| Classifier::load(&source.files, &config.labels, config.precision))?;
+        let classifier =
+            threads.install(|| Classifier::load(&source.files, config.labels.as_deref(), config.precision))?;
         Ok((Detector { classifier, name: source.name, threads }, source.warning))
     }
 
@@ -71,6 +71,6 @@ impl Detector {
     /// [`Error::Internal`] when the arithmetic fails.
     pub fn score(&self, windows: &[&[u32]], threads: usize) -> Result<Vec<f64>> {
         let logits = together(threads, |threads| self.classifier.logits(windows, threads))?;
-        Ok(logits.iter().map(|logits| analysis::probability(logits, self.classifier.anomalous())).collect())
+        Ok(logits.iter().map(|logits| self.classifier.labels().score(logits)).collect())
     }
 }

@@ -1,5 +1,7 @@
 //! The Rust integration tests, in one program so that they link once.
 
+#[path = "suite/families.rs"]
+mod families;
 #[path = "suite/golden.rs"]
 mod golden;
 #[path = "suite/invariance.rs"]

@@ -252,7 +252,7 @@ struct EngineArgs {
     /// Branch, tag or commit of a hub model
     #[arg(long, env = "ANOMALY_MODEL_REVISION", value_name = "REVISION", help_heading = "Scoring")]
     model_revision: Option<String>,
-    /// Labels that mean an anomaly, separated by commas [default: NEGATIVE]
+    /// Labels that mean an anomaly, separated by commas [default: those whose names say so, like NEGATIVE]
     #[arg(long, env = "ANOMALY_LABELS", help_heading = "Scoring")]
     labels: Option<String>,
     /// f32 is exact, int8 is faster and a quarter of the memory [default: f32]

@@ -1,11 +1,13 @@
 //! The files of a model, wherever they are.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::ops::{Deref, Range};
 use std::path::PathBuf;
 
 use memmap2::Mmap;
+use serde::Deserialize;
 
 use crate::error::{Error, Result};
 
@@ -13,11 +15,17 @@ use crate::error::{Error, Result};
 pub const CONFIG: &str = "config.json";
 /// The weights. Nothing but safetensors is read: it holds data alone, where pickle holds code.
 pub const WEIGHTS: &str = "model.safetensors";
+/// Which file holds which tensor, for models whose weights are in several files instead.
+pub const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 /// The whole tokenizer in one file.
 pub const TOKENIZER: &str = "tokenizer.json";
 /// The WordPiece vocabulary, for models that have no [`TOKENIZER`].
 pub const VOCABULARY: &str = "vocab.txt";
-/// Casing and special tokens that go with [`VOCABULARY`].
+/// The vocabulary of a byte-level BPE, for models that have no [`TOKENIZER`]; with [`MERGES`].
+pub const BPE_VOCABULARY: &str = "vocab.json";
+/// Which pairs of tokens become one, the first first.
+pub const MERGES: &str = "merges.txt";
+/// Casing and special tokens that go with the vocabularies.
 pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// Largest file that is read into memory (everything but the weights, which are mapped).
@@ -104,21 +112,37 @@ impl ModelFiles {
         self.read(name)?.ok_or_else(|| self.missing(name))
     }
 
-    /// The weights, memory-mapped where they are a file.
+    /// Names of the files that hold the weights: one, or those that the index names.
     ///
     /// # Errors
-    /// As [`require`](Self::require).
-    pub fn read_weights(&self) -> Result<Bytes> {
-        let ModelFiles::Directory(path) = self else { return self.require(WEIGHTS) };
-        let Some((file, _)) = self.open(WEIGHTS)? else {
+    /// [`Error::ModelNotFound`] if there is neither, [`Error::ModelInvalid`] for an index that cannot
+    /// be used.
+    pub fn weight_files(&self) -> Result<Vec<String>> {
+        let ModelFiles::Directory(path) = self else { return Ok(vec![WEIGHTS.to_owned()]) };
+        if self.open(WEIGHTS)?.is_some() {
+            return Ok(vec![WEIGHTS.to_owned()]);
+        }
+        let Some(index) = self.read(WEIGHTS_INDEX)? else {
             let pickled = path.join("pytorch_model.bin").exists();
             let hint = if pickled { "; pytorch_model.bin is never read, convert it to safetensors" } else { "" };
             return Err(Error::ModelNotFound(format!("{} does not exist{hint}", self.describe(WEIGHTS))));
         };
+        shards(&index).map_err(|found| Error::ModelInvalid(format!("{}: {found}", self.describe(WEIGHTS_INDEX))))
+    }
+
+    /// The file `name` of weights, memory-mapped where it is one.
+    ///
+    /// # Errors
+    /// As [`require`](Self::require).
+    pub fn map(&self, name: &str) -> Result<Bytes> {
+        if *self == ModelFiles::Bundled {
+            return self.require(name);
+        }
+        let (file, _) = self.open(name)?.ok_or_else(|| self.missing(name))?;
         // SAFETY: the map lives as long as the model, for its embeddings. A file that another process
         // cuts short meanwhile would fault, as it does in every program that maps weights; the hub's
         // cache never does so, since it puts files in place by renaming.
-        let map = unsafe { Mmap::map(&file) }.map_err(|error| self.unreadable(WEIGHTS, &error))?;
+        let map = unsafe { Mmap::map(&file) }.map_err(|error| self.unreadable(name, &error))?;
         Ok(Bytes::Mapped(map))
     }
 
@@ -151,6 +175,26 @@ impl ModelFiles {
 
     fn unreadable(&self, name: &str, error: &std::io::Error) -> Error {
         Error::ModelInvalid(format!("{} cannot be read: {error}", self.describe(name)))
+    }
+}
+
+/// The files that an index of weights names, each once.
+///
+/// # Errors
+/// What is wrong with the index.
+pub fn shards(index: &[u8]) -> std::result::Result<Vec<String>, String> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let Index { weight_map } = serde_json::from_slice(index).map_err(|error| error.to_string())?;
+    let files: BTreeSet<String> = weight_map.into_values().collect();
+    // A name from the hub must not lead out of the model's directory.
+    let plain = |name: &str| name.ends_with(".safetensors") && !name.contains(['/', '\\']) && !name.starts_with('.');
+    match files.iter().find(|name| !plain(name)) {
+        Some(name) => Err(format!("{name:?} is not the name of a safetensors file in this directory")),
+        None if files.is_empty() => Err("it names no file".to_owned()),
+        None => Ok(files.into_iter().collect()),
     }
 }
 

@@ -16,7 +16,9 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 use sha2::Digest;
 
-use super::files::{CONFIG, TOKENIZER, TOKENIZER_CONFIG, VOCABULARY, WEIGHTS};
+use super::files::{
+    BPE_VOCABULARY, CONFIG, MERGES, TOKENIZER, TOKENIZER_CONFIG, VOCABULARY, WEIGHTS, WEIGHTS_INDEX, shards,
+};
 use super::progress::{Meter, Progress};
 use crate::config::{DEFAULT_MODEL, DEFAULT_MODEL_OWNER, HubConfig, HubModel};
 use crate::error::{Error, Result};
@@ -95,8 +97,14 @@ impl Fetch<'_> {
             // A revision that is a commit needs no reference to be found.
             let config = Some(repository.pointer_path(&self.model.revision).join(CONFIG)).filter(|path| path.exists());
             let directory = config.or_else(|| repository.get(CONFIG))?.parent()?.to_owned();
-            let has = |name| self.is_right_size(name, &directory.join(name));
-            (has(CONFIG) && has(WEIGHTS) && (has(TOKENIZER) || has(VOCABULARY))).then_some(directory)
+            let has = |name: &str| self.is_right_size(name, &directory.join(name));
+            let sharded = || {
+                let index = fs::read(directory.join(WEIGHTS_INDEX)).ok()?;
+                Some(shards(&index).ok()?.iter().all(|name| has(name)))
+            };
+            let weights = has(WEIGHTS) || sharded().unwrap_or(false);
+            let tokenizer = has(TOKENIZER) || has(VOCABULARY) || (has(BPE_VOCABULARY) && has(MERGES));
+            (has(CONFIG) && weights && tokenizer).then_some(directory)
         })
     }
 
@@ -148,11 +156,21 @@ impl Fetch<'_> {
         // the path is that of the snapshot, …/snapshots/<commit>/config.json.
         let directory = config.parent().unwrap_or(&config).to_owned();
         let commit = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if self.file(&api, TOKENIZER, &commit)?.is_none() {
-            self.file(&api, VOCABULARY, &commit)?.ok_or_else(|| missing(VOCABULARY))?;
+        if self.file(&api, TOKENIZER, &commit)?.is_none() && self.file(&api, VOCABULARY, &commit)?.is_none() {
+            self.file(&api, BPE_VOCABULARY, &commit)?.ok_or_else(|| missing(VOCABULARY))?;
+            self.file(&api, MERGES, &commit)?.ok_or_else(|| missing(MERGES))?;
         }
         self.file(&api, TOKENIZER_CONFIG, &commit)?;
-        self.file(&api, WEIGHTS, &commit)?.ok_or_else(|| missing(WEIGHTS))?;
+        if self.file(&api, WEIGHTS, &commit)?.is_none() {
+            let index = self.file(&api, WEIGHTS_INDEX, &commit)?.ok_or_else(|| missing(WEIGHTS))?;
+            let unusable =
+                |found: String| Error::ModelInvalid(format!("{WEIGHTS_INDEX} of {}: {found}", self.described()));
+            let index = fs::read(index).map_err(|error| unusable(error.to_string()))?;
+            let names = shards(&index).map_err(unusable)?;
+            for name in names {
+                self.file(&api, &name, &commit)?.ok_or_else(|| missing(&name))?;
+            }
+        }
         Ok(directory)
     }
 

@@ -1,18 +1,26 @@
 //! A model directory becomes a [`Classifier`]: token ids to one logit per label.
 
-pub mod distilbert;
+pub(crate) mod bert;
+pub(crate) mod distilbert;
+pub(crate) mod electra;
+pub mod encoder;
+pub mod family;
 pub mod files;
 pub mod hub;
+pub mod labels;
 pub mod ops;
 pub mod progress;
+pub(crate) mod roberta;
 pub mod source;
 pub mod tokenizer;
 pub(crate) mod weights;
 
 use crate::config::Precision;
 use crate::error::{Error, Result};
-use distilbert::{DistilBert, DistilBertConfig};
+use encoder::Encoder;
+use family::Model;
 use files::ModelFiles;
+use labels::Labels;
 use ops::level::Level;
 use ops::threads::Threads;
 use tokenizer::Tokenizer;
@@ -21,24 +29,24 @@ use weights::Weights;
 /// A sequence classifier with its tokenizer.
 pub struct Classifier {
     tokenizer: Tokenizer,
-    network: DistilBert,
-    anomalous: Vec<usize>,
+    network: Encoder,
+    labels: Labels,
 }
 
 impl Classifier {
-    /// Loads the model in `files`; `labels` are the names that count as anomalous, in any case.
-    /// The threads of the pool that this is called in share the work.
+    /// Loads the model in `files`; `labels` are the names of those that mean an anomaly, in any case,
+    /// or `None` to go by what the model calls them. The threads of the pool that this is called in
+    /// share the work.
     ///
     /// # Errors
     /// [`Error::ModelNotFound`] for a missing file, [`Error::ModelInvalid`] for one that cannot be
     /// used; both name the file, what was found and what would be right.
-    pub fn load(files: &ModelFiles, labels: &[String], precision: Precision) -> Result<Self> {
-        let config = DistilBertConfig::read(files)?;
-        let anomalous = anomalous_labels(&config, labels, files)?;
-        let tokenizer = Tokenizer::load(files, &config)?;
-        let weights = Weights::parse(files.read_weights()?, files.describe(files::WEIGHTS))?;
-        let network = DistilBert::load(&config, &weights, precision, Level::best())?;
-        let classifier = Classifier { tokenizer, network, anomalous };
+    pub fn load(files: &ModelFiles, labels: Option<&[String]>, precision: Precision) -> Result<Self> {
+        let model = Model::read(files)?;
+        let labels = Labels::choose(&model, labels, files)?;
+        let tokenizer = Tokenizer::load(files, &model)?;
+        let network = Encoder::load(&model.architecture, &Weights::open(files)?, precision, Level::best())?;
+        let classifier = Classifier { tokenizer, network, labels };
         classifier.check(files)?;
         Ok(classifier)
     }
@@ -48,9 +56,9 @@ impl Classifier {
         &self.tokenizer
     }
 
-    /// Indices of the labels whose probabilities add up to the anomaly score.
-    pub fn anomalous(&self) -> &[usize] {
-        &self.anomalous
+    /// From logits to scores.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
     }
 
     /// One logit per label for each of `sequences`, of token ids with their special tokens.
@@ -74,21 +82,4 @@ impl Classifier {
             Error::ModelInvalid(format!("{} cannot score a text: {error}", files.describe(files::WEIGHTS)))
         })
     }
-}
-
-/// Indices of the `wanted` labels among those of the model.
-fn anomalous_labels(config: &DistilBertConfig, wanted: &[String], files: &ModelFiles) -> Result<Vec<usize>> {
-    let labels = config.labels();
-    wanted
-        .iter()
-        .map(|name| {
-            labels.iter().position(|label| label.eq_ignore_ascii_case(name)).ok_or_else(|| {
-                Error::ModelInvalid(format!(
-                    "{} has no label {name:?} in id2label; its labels are {labels:?}; \
-                     set ANOMALY_LABELS to those that mean an anomaly",
-                    files.describe(files::CONFIG),
-                ))
-            })
-        })
-        .collect()
 }

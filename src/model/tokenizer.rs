@@ -1,13 +1,16 @@
 //! Text to token ids, as the model's own tokenizer does it.
 
 use serde::Deserialize;
+use serde_json::json;
+use tokenizers::models::bpe::BPE;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Pipeline};
 
-use super::distilbert::DistilBertConfig;
-use super::files::{ModelFiles, TOKENIZER, TOKENIZER_CONFIG, VOCABULARY};
+use super::family::{Model, SpecialTokens};
+use super::files::{BPE_VOCABULARY, MERGES, ModelFiles, TOKENIZER, TOKENIZER_CONFIG, VOCABULARY};
 use crate::error::{Error, Result};
 
 /// Content tokens that neighbouring windows of a long text share.
@@ -31,12 +34,13 @@ struct TokenizerConfig {
     do_lower_case: bool,
     strip_accents: Option<bool>,
     tokenize_chinese_chars: bool,
+    add_prefix_space: bool,
     model_max_length: f64,
-    unk_token: SpecialToken,
-    cls_token: SpecialToken,
-    sep_token: SpecialToken,
-    pad_token: SpecialToken,
-    mask_token: SpecialToken,
+    unk_token: Option<SpecialToken>,
+    cls_token: Option<SpecialToken>,
+    sep_token: Option<SpecialToken>,
+    pad_token: Option<SpecialToken>,
+    mask_token: Option<SpecialToken>,
 }
 
 /// A special token as a string or as an object with a `content` field.
@@ -47,14 +51,28 @@ enum SpecialToken {
     Object { content: String },
 }
 
-impl SpecialToken {
-    fn named(text: &str) -> Self {
-        SpecialToken::Text(text.to_owned())
-    }
+/// The special tokens of a model.
+struct Special {
+    unk: String,
+    cls: String,
+    sep: String,
+    pad: String,
+    mask: String,
+}
 
-    fn text(&self) -> &str {
-        match self {
-            SpecialToken::Text(text) | SpecialToken::Object { content: text } => text,
+impl TokenizerConfig {
+    /// Its special tokens, or those of the family.
+    fn special(&self, family: &SpecialTokens) -> Special {
+        let text = |token: &Option<SpecialToken>, default: &str| match token {
+            Some(SpecialToken::Text(text) | SpecialToken::Object { content: text }) => text.clone(),
+            None => default.to_owned(),
+        };
+        Special {
+            unk: text(&self.unk_token, family.unk),
+            cls: text(&self.cls_token, family.cls),
+            sep: text(&self.sep_token, family.sep),
+            pad: text(&self.pad_token, family.pad),
+            mask: text(&self.mask_token, family.mask),
         }
     }
 }
@@ -65,44 +83,54 @@ impl Default for TokenizerConfig {
             do_lower_case: true,
             strip_accents: None,
             tokenize_chinese_chars: true,
+            add_prefix_space: false,
             model_max_length: MAX_TOKENS as f64,
-            unk_token: SpecialToken::named("[UNK]"),
-            cls_token: SpecialToken::named("[CLS]"),
-            sep_token: SpecialToken::named("[SEP]"),
-            pad_token: SpecialToken::named("[PAD]"),
-            mask_token: SpecialToken::named("[MASK]"),
+            unk_token: None,
+            cls_token: None,
+            sep_token: None,
+            pad_token: None,
+            mask_token: None,
         }
     }
 }
 
 impl Tokenizer {
-    /// Builds the tokenizer from `tokenizer.json`, or from `vocab.txt` and `tokenizer_config.json`
-    /// where there is none.
+    /// Builds the tokenizer from `tokenizer.json`, or where there is none with `tokenizer_config.json`
+    /// from `vocab.txt` (WordPiece) or from `vocab.json` and `merges.txt` (byte-level BPE).
     ///
     /// # Errors
-    /// [`Error::ModelNotFound`] if the model has neither, [`Error::ModelInvalid`] if one cannot be
+    /// [`Error::ModelNotFound`] if the model has none of these, [`Error::ModelInvalid`] if one cannot be
     /// used or gives ids that the network has no embedding for.
-    pub fn load(files: &ModelFiles, network: &DistilBertConfig) -> Result<Self> {
+    pub fn load(files: &ModelFiles, model: &Model) -> Result<Self> {
+        let Model { family, architecture, .. } = model;
         let config = read_config(files)?;
-        let (pipeline, file) = match files.read(TOKENIZER)? {
-            Some(bytes) => (from_json(&bytes, files)?, TOKENIZER),
-            None => (from_vocabulary(&config, files)?, VOCABULARY),
+        let tokens = config.special(family.tokens);
+        let (pipeline, file) = if let Some(bytes) = files.read(TOKENIZER)? {
+            (from_json(&bytes, files)?, TOKENIZER)
+        } else if let Some(bytes) = files.read(VOCABULARY)? {
+            (from_vocabulary(&bytes, &config, &tokens, files)?, VOCABULARY)
+        } else if let Some(bytes) = files.read(BPE_VOCABULARY)? {
+            (from_merges(&bytes, &config, &tokens, files)?, BPE_VOCABULARY)
+        } else {
+            return Err(Error::ModelNotFound(format!(
+                "{} does not exist, nor beside it {VOCABULARY}, or {BPE_VOCABULARY} with {MERGES}",
+                files.describe(TOKENIZER)
+            )));
         };
         let invalid = |found: String| Error::ModelInvalid(format!("{}: {found}", files.describe(file)));
-        let special = |token: &SpecialToken| {
-            let text = token.text();
+        let special = |text: &str| {
             pipeline.token_to_id(text).ok_or_else(|| invalid(format!("the token {text} is not in the vocabulary")))
         };
-        let (cls, sep) = (special(&config.cls_token)?, special(&config.sep_token)?);
+        let (cls, sep) = (special(&tokens.cls)?, special(&tokens.sep)?);
         let largest = pipeline.get_vocab(true).into_values().max().unwrap_or(0) as usize;
-        if largest >= network.vocab_size {
+        if largest >= architecture.vocabulary {
             return Err(invalid(format!(
                 "the largest token id is {largest}; vocab_size in config.json allows ids below {}",
-                network.vocab_size
+                architecture.vocabulary
             )));
         }
         // A float, since models without a limit write 1e30; the cast saturates.
-        let max_tokens = MAX_TOKENS.min(network.max_position_embeddings).min(config.model_max_length as usize);
+        let max_tokens = MAX_TOKENS.min(architecture.max_tokens()).min(config.model_max_length as usize);
         if max_tokens <= 2 + OVERLAP {
             return Err(invalid(format!("a model of {max_tokens} positions is too short: more than 130 are needed")));
         }
@@ -146,17 +174,13 @@ fn from_json(bytes: &[u8], files: &ModelFiles) -> Result<Pipeline> {
 }
 
 /// The pipeline that Python builds for `BertTokenizer` from the same two files.
-fn from_vocabulary(config: &TokenizerConfig, files: &ModelFiles) -> Result<Pipeline> {
-    let bytes = files.read(VOCABULARY)?.ok_or_else(|| {
-        let described = files.describe(TOKENIZER);
-        Error::ModelNotFound(format!("{described} does not exist, and {VOCABULARY} beside it neither"))
-    })?;
+fn from_vocabulary(bytes: &[u8], config: &TokenizerConfig, tokens: &Special, files: &ModelFiles) -> Result<Pipeline> {
     let invalid = |error| Error::ModelInvalid(format!("{}: {error}", files.describe(VOCABULARY)));
-    let model = WordPiece::read_bytes(&bytes)
+    let model = WordPiece::read_bytes(bytes)
         .and_then(|vocabulary| {
             WordPiece::builder()
                 .vocab(vocabulary)
-                .unk_token(config.unk_token.text().to_owned())
+                .unk_token(tokens.unk.clone())
                 .continuing_subword_prefix("##".to_owned())
                 .max_input_chars_per_word(100)
                 .build()
@@ -173,12 +197,35 @@ fn from_vocabulary(config: &TokenizerConfig, files: &ModelFiles) -> Result<Pipel
         )))
         .map_err(invalid)?
         .with_pre_tokenizer(Some(BertPreTokenizer));
-    let special = [&config.unk_token, &config.sep_token, &config.pad_token, &config.cls_token, &config.mask_token];
+    let special = [&tokens.unk, &tokens.sep, &tokens.pad, &tokens.cls, &tokens.mask];
     let special: Vec<AddedToken> = special
-        .iter()
-        .filter(|token| pipeline.token_to_id(token.text()).is_some())
-        .map(|token| AddedToken::from(token.text(), true))
+        .into_iter()
+        .filter(|token| pipeline.token_to_id(token).is_some())
+        .map(|token| AddedToken::from(token.as_str(), true))
         .collect();
     pipeline.add_special_tokens(special).map_err(invalid)?;
+    Ok(pipeline)
+}
+
+/// The pipeline that Python builds for `RobertaTokenizer` from `vocab.json`, whose `bytes` these are,
+/// and `merges.txt`.
+fn from_merges(bytes: &[u8], config: &TokenizerConfig, tokens: &Special, files: &ModelFiles) -> Result<Pipeline> {
+    let invalid = |name: &str, found: String| Error::ModelInvalid(format!("{}: {found}", files.describe(name)));
+    let vocabulary: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|error| invalid(BPE_VOCABULARY, error.to_string()))?;
+    let merges = files.require(MERGES)?;
+    let merges = std::str::from_utf8(&merges).map_err(|error| invalid(MERGES, error.to_string()))?;
+    let merges: Vec<&str> = merges.lines().filter(|line| !line.is_empty() && !line.starts_with("#version")).collect();
+    // As tokenizer.json has it, which checks it on the way.
+    let model = json!({ "type": "BPE", "vocab": vocabulary, "merges": merges });
+    let model: BPE = serde_json::from_str(&model.to_string()).map_err(|error| invalid(MERGES, error.to_string()))?;
+    let mut pipeline = Pipeline::new(model);
+    pipeline.with_pre_tokenizer(Some(ByteLevel::new(config.add_prefix_space, true, true)));
+    let special = [&tokens.cls, &tokens.pad, &tokens.sep, &tokens.unk, &tokens.mask]
+        .into_iter()
+        .filter(|token| pipeline.token_to_id(token).is_some())
+        .map(|token| AddedToken::from(token.as_str(), true))
+        .collect::<Vec<_>>();
+    pipeline.add_special_tokens(special).map_err(|error| invalid(BPE_VOCABULARY, error.to_string()))?;
     Ok(pipeline)
 }

@@ -1,4 +1,4 @@
-//! Named tensors of a safetensors file, each checked against the shape that is expected.
+//! Named tensors of safetensors files, each checked against the shape that is expected.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -8,20 +8,21 @@ use std::sync::Arc;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, Metadata};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use super::files::Bytes;
+use super::files::{Bytes, ModelFiles};
 use crate::error::{Error, Result};
 
-/// The tensors of one file; those below a prefix after [`at`](Weights::at).
+/// The tensors of a model, in one file or several; those below a prefix after [`at`](Weights::at).
 #[derive(Clone)]
 pub struct Weights {
-    file: Arc<Bytes>,
-    header: Arc<Header>,
+    shards: Arc<[Shard]>,
     prefix: String,
 }
 
-struct Header {
+/// One safetensors file.
+struct Shard {
+    file: Arc<Bytes>,
     metadata: Metadata,
     /// Where the tensors' bytes start in the file.
     start: usize,
@@ -29,35 +30,54 @@ struct Header {
     name: String,
 }
 
-impl Weights {
-    /// Reads the header of `file`; `name` is how messages call it.
-    ///
-    /// # Errors
-    /// [`Error::ModelInvalid`] for a header that is cut, corrupt, or does not fit the data.
-    pub fn parse(file: Bytes, name: String) -> Result<Self> {
+impl Shard {
+    fn parse(file: Bytes, name: String) -> Result<Self> {
         // `deserialize` also checks that the tensors fill the file without gaps or overlaps.
         let header = SafeTensors::deserialize(&file).and_then(|_| SafeTensors::read_metadata(&file));
         match header {
-            Ok((length, metadata)) => {
-                // Eight bytes say how long the header is.
-                let header = Header { metadata, start: 8 + length, name };
-                Ok(Weights { file: Arc::new(file), header: Arc::new(header), prefix: String::new() })
-            }
+            // Eight bytes say how long the header is.
+            Ok((length, metadata)) => Ok(Shard { file: Arc::new(file), metadata, start: 8 + length, name }),
             Err(error) => Err(Error::ModelInvalid(format!(
                 "{name} ({} bytes) is not a whole safetensors file: {error}; fetch it again",
                 file.len()
             ))),
         }
     }
+}
 
-    /// Size of the file.
+impl Weights {
+    /// Reads the headers of the model's weight files.
+    ///
+    /// # Errors
+    /// [`Error::ModelNotFound`] for a missing file, [`Error::ModelInvalid`] for a header that is cut,
+    /// corrupt, or does not fit the data.
+    pub fn open(files: &ModelFiles) -> Result<Self> {
+        let shards = files
+            .weight_files()?
+            .into_iter()
+            .map(|name| Shard::parse(files.map(&name)?, files.describe(&name)))
+            .collect::<Result<_>>()?;
+        Ok(Weights { shards, prefix: String::new() })
+    }
+
+    /// Size of the files together.
     pub fn file_bytes(&self) -> usize {
-        self.file.len()
+        self.shards.iter().map(|shard| shard.file.len()).sum()
     }
 
     /// The tensors whose names start with `name` and a dot.
     pub fn at(&self, name: impl Display) -> Self {
         Weights { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
+    }
+
+    /// Whether there is a tensor `name`.
+    pub fn has(&self, name: &str) -> bool {
+        self.shard(name).is_some()
+    }
+
+    fn shard(&self, name: &str) -> Option<(&Shard, &TensorInfo)> {
+        let full_name = format!("{}{name}", self.prefix);
+        self.shards.iter().find_map(|shard| Some((shard, shard.metadata.info(&full_name)?)))
     }
 
     /// The tensor `name`, which must have `shape`, left where it is.
@@ -66,8 +86,7 @@ impl Weights {
     /// [`Error::ModelInvalid`] if it is missing, of another shape, or not of floating point.
     pub fn map(&self, name: &str, shape: &[usize]) -> Result<MappedTensor> {
         let invalid = |found: &str| self.invalid(name, &format!("{found}; its shape must be {shape:?}"));
-        let full_name = format!("{}{name}", self.prefix);
-        let info = self.header.metadata.info(&full_name).ok_or_else(|| invalid("not in the file"))?;
+        let (shard, info) = self.shard(name).ok_or_else(|| invalid("not in the file"))?;
         if info.shape != shape {
             return Err(invalid(&format!("found shape {:?}", info.shape)));
         }
@@ -76,8 +95,8 @@ impl Weights {
         }
         let (start, end) = info.data_offsets;
         Ok(MappedTensor {
-            file: self.file.clone(),
-            place: self.header.start + start..self.header.start + end,
+            file: shard.file.clone(),
+            place: shard.start + start..shard.start + end,
             dtype: info.dtype,
             columns: shape.last().copied().unwrap_or(1),
         })
@@ -93,7 +112,11 @@ impl Weights {
 
     /// What is wrong with the tensor `name`.
     pub fn invalid(&self, name: &str, found: &str) -> Error {
-        Error::ModelInvalid(format!("{}: tensor {}{name}: {found}", self.header.name, self.prefix))
+        let place = match &*self.shards {
+            [only] => only.name.as_str(),
+            _ => self.shard(name).map_or("the weights", |(shard, _)| shard.name.as_str()),
+        };
+        Error::ModelInvalid(format!("{place}: tensor {}{name}: {found}", self.prefix))
     }
 }
 

@@ -106,16 +106,20 @@ fn other_shapes_than_the_configuration_says() {
 #[test]
 fn configurations_that_make_no_sense() {
     for (from, to, parts) in [
-        (r#""model_type": "distilbert""#, r#""model_type": "bert""#, ["model_type", "\"bert\""]),
+        (
+            r#""model_type": "distilbert""#,
+            r#""model_type": "gpt2""#,
+            ["model_type is \"gpt2\"", "distilbert, bert, roberta, xlm-roberta, camembert, electra"],
+        ),
         ("DistilBertForSequenceClassification", "DistilBertForMaskedLM", ["architectures", "DistilBertForMaskedLM"]),
         (r#""activation": "gelu""#, r#""activation": "swish""#, ["config.json", "swish"]),
-        (r#""n_heads": 4"#, r#""n_heads": 5"#, ["dim 32", "n_heads 5"]),
-        (r#""n_heads": 4"#, r#""n_heads": 0"#, ["n_heads is 0", "makes no sense"]),
-        (r#""n_layers": 2"#, r#""n_layers": 0"#, ["n_layers is 0", "makes no sense"]),
+        (r#""n_heads": 4"#, r#""n_heads": 5"#, ["vectors of 32", "5 attention heads"]),
+        (r#""n_heads": 4"#, r#""n_heads": 0"#, ["number of attention heads is 0", "makes no sense"]),
+        (r#""n_layers": 2"#, r#""n_layers": 0"#, ["number of layers is 0", "makes no sense"]),
         (r#""n_layers": 2"#, r#""n_layers": -2"#, ["config.json", "-2"]),
         (r#""max_position_embeddings": 512"#, r#""max_position_embeddings": 64"#, ["64 positions", "130"]),
         ("\"0\": \"NEGATIVE\"", "\"7\": \"NEGATIVE\"", ["id2label", "count from 0"]),
-        ("\"0\": \"NEGATIVE\"", "\"0\": \"SAD\"", ["NEGATIVE", "ANOMALY_LABELS"]),
+        ("\"0\": \"NEGATIVE\"", "\"0\": \"SAD\"", ["\"SAD\"", "ANOMALY_LABELS"]),
         ("{", "{{", ["config.json", "line 1"]),
     ] {
         let folder = changed(|path| edit(&path.join("config.json"), from, to));
@@ -129,7 +133,7 @@ fn three_labels_without_negative_and_the_way_out() {
         let labels = "\"id2label\": {\"0\": \"calm\", \"1\": \"odd\", \"2\": \"bad\"}, \"was\": {";
         edit(&path.join("config.json"), "\"id2label\": {", labels);
     });
-    refused(folder.path(), "MODEL_INVALID", &["NEGATIVE", "\"calm\", \"odd\", \"bad\"", "ANOMALY_LABELS"]);
+    refused(folder.path(), "MODEL_INVALID", &["negative", "\"calm\", \"odd\", \"bad\"", "ANOMALY_LABELS"]);
     // With the names of its labels it gets further: to the two rows of the classifier.
     let error = load(folder.path().to_str().unwrap(), &[("ANOMALY_LABELS", "odd,BAD")]).err().unwrap();
     assert!(error.to_string().contains("classifier.weight"), "{error}");

@@ -81,6 +81,7 @@ impl Layer {
             Activation::None => y,
             Activation::Gelu => y.gelu_erf().unwrap(),
             Activation::Relu => y.relu().unwrap(),
+            Activation::Tanh => y.tanh().unwrap(),
         }
     }
 }
@@ -95,8 +96,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn linear_equals_candle((rows, inputs, outputs) in sizes(), which in 0..3_usize) {
-        let activation = [Activation::None, Activation::Gelu, Activation::Relu][which];
+    fn linear_equals_candle((rows, inputs, outputs) in sizes(), which in 0..4_usize) {
+        let activation = [Activation::None, Activation::Gelu, Activation::Relu, Activation::Tanh][which];
         let (layer, x) = (Layer::new(inputs, outputs), tensor(3, rows, inputs));
         let expected = layer.reference(&x, activation);
         for level in Level::supported() {
@@ -179,7 +180,7 @@ proptest! {
         let expected = candle_nn::ops::layer_norm_slow(&sum, &weight, &bias, 1e-12).unwrap();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         for level in Level::supported() {
-            let norm = LayerNorm { weight: values(&weight), bias: values(&bias) };
+            let norm = LayerNorm { weight: values(&weight), bias: values(&bias), epsilon: 1e-12 };
             let op = ResidualLinear::new(layer.matrix(level, Precision::F32), values(&layer.bias), norm);
             for threads in [1, 2] {
                 let out = Tensor::zeros((rows, outputs), DType::F32, CPU).unwrap();

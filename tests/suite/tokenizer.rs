@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use audit_anomaly::model::distilbert::DistilBertConfig;
+use audit_anomaly::model::family::Model;
 use audit_anomaly::model::files::ModelFiles;
 use audit_anomaly::model::tokenizer::Tokenizer;
 
@@ -17,7 +17,7 @@ fn tokenizer(directory: &Path, without: &str) -> Tokenizer {
         }
     }
     let files = ModelFiles::Directory(copy.path().to_owned());
-    Tokenizer::load(&files, &DistilBertConfig::read(&files).unwrap()).unwrap()
+    Tokenizer::load(&files, &Model::read(&files).unwrap()).unwrap()
 }
 
 fn same_ids(directory: &Path) {

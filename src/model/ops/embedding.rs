@@ -11,10 +11,33 @@ use crate::model::weights::MappedTensor;
 pub struct Embeddings {
     /// By token id, `[vocabulary, dim]`; stays in its file, of which a text touches a few rows only.
     pub words: MappedTensor,
-    /// By place in the sequence, `[positions, dim]`.
-    pub positions: Vec<f32>,
+    /// By place in the sequence.
+    pub positions: Positions,
     /// Applied to the sum.
     pub norm: LayerNorm,
+}
+
+/// Position vectors.
+pub struct Positions {
+    /// `[positions, dim]`.
+    pub vectors: Vec<f32>,
+    /// The token that stands for padding, if positions are counted as RoBERTa does: those of other
+    /// tokens from the one behind it on, and wherever it stands itself, its own.
+    pub padding: Option<u32>,
+}
+
+impl Positions {
+    /// The row of each of `ids`.
+    fn rows(&self, ids: &[u32]) -> impl Iterator<Item = usize> {
+        let mut next = self.padding.map_or(0, |padding| padding as usize + 1);
+        ids.iter().map(move |&id| {
+            if self.padding == Some(id) {
+                return id as usize;
+            }
+            next += 1;
+            next - 1
+        })
+    }
 }
 
 /// Writes the embeddings of `sequences`, one after the other, to a tensor of shape `[tokens, dim]`.
@@ -40,12 +63,12 @@ impl InplaceOp1 for Embed<'_> {
         }
         let mut rows = out.chunks_exact_mut(dim);
         for sequence in self.sequences {
-            if sequence.len() * dim > positions.len() {
-                bail!("embed: {} tokens are more than there are positions", sequence.len());
-            }
-            for (&id, position) in sequence.iter().zip(positions.chunks_exact(dim)) {
+            for (&id, position) in sequence.iter().zip(positions.rows(sequence)) {
                 let (Some(row), true) = (rows.next(), words.has_row(id as usize)) else {
                     bail!("embed: there is no token {id}");
+                };
+                let Some(position) = positions.vectors.get(position * dim..(position + 1) * dim) else {
+                    bail!("embed: {} tokens are more than there are positions", sequence.len());
                 };
                 words.read_row(id as usize, row);
                 self.level.run(Add { to: row, summand: position });

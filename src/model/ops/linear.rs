@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result as CandleResult, bail};
-use rten_simd::Isa;
 use rten_simd::ops::{BitOps, NumOps, ToFloat};
+use rten_simd::{Isa, SimdUnaryOp};
+use rten_vecmath::Tanh;
 use serde::Deserialize;
 
 use super::gelu::gelu;
@@ -14,7 +15,7 @@ use super::matrix::{Input, Matrix, Sums, Weights};
 use super::norm::LayerNorm;
 use super::quantize::{Quantized, Scale};
 use super::threads::{Shared, Threads};
-use super::vector::load;
+use super::vector::{load, map};
 use super::{Rows, rows_mut};
 
 thread_local! {
@@ -39,6 +40,9 @@ pub enum Activation {
     Gelu,
     /// The larger of the element and 0.
     Relu,
+    /// The hyperbolic tangent, of classification heads.
+    #[serde(skip)]
+    Tanh,
 }
 
 /// `activation(x W + b)`: `[rows, inputs]` to `[rows, outputs]`.
@@ -92,18 +96,21 @@ impl Linear {
         if x.rows == 0 {
             return Ok(());
         }
-        let out = Shared::new(out);
+        let shared = Shared::new(out);
         match &matrix.weights {
             Weights::F32(_) => threads.split(matrix.panels(), |panels| {
-                self.multiply(panels, &Input::F32(x), x.rows, residual, &out);
+                self.multiply(panels, &Input::F32(x), x.rows, residual, &shared);
             }),
             Weights::Int8 { .. } => {
                 let mut activations = QUANTIZED.take();
                 activations.fill(matrix.level, threads, x);
                 let input = Input::Int8 { activations: &activations, rows: 0..x.rows };
-                threads.split(matrix.panels(), |panels| self.multiply(panels, &input, x.rows, residual, &out));
+                threads.split(matrix.panels(), |panels| self.multiply(panels, &input, x.rows, residual, &shared));
                 QUANTIZED.set(activations);
             }
+        }
+        if self.activation == Activation::Tanh {
+            matrix.level.run(TanhOf(out));
         }
         Ok(())
     }
@@ -183,6 +190,24 @@ impl InplaceOp3 for On<'_, ResidualLinear> {
             norm.normalize(linear.matrix.level, rows);
         });
         Ok(())
+    }
+}
+
+/// The hyperbolic tangent of each element.
+struct TanhOf<'a>(&'a mut [f32]);
+
+impl Op for TanhOf<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<A: Arch, const R: usize>(self, arch: A) {
+        let isa = arch.isa();
+        map(
+            isa,
+            self.0,
+            #[inline(always)]
+            |_, x| Tanh {}.eval(isa, x),
+        );
     }
 }
 
@@ -302,6 +327,8 @@ impl Finish<'_> {
                         Activation::None => *x,
                         Activation::Gelu => gelu(isa, *x),
                         Activation::Relu => ops.max(*x, ops.zero()),
+                        // Seldom, of few rows, and so much code that the loop would suffer: see `forward`.
+                        Activation::Tanh => *x,
                     };
                 }
                 if whole {

@@ -6,15 +6,14 @@ use rten_simd::ops::{BitOps, NumOps};
 use super::level::{Arch, Level, Op};
 use super::vector::{fold, load, map, sum};
 
-/// Epsilon of DistilBERT's layer norms, fixed in the architecture.
-const EPSILON: f32 = 1e-12;
-
 /// The learnt part of a layer norm.
 pub struct LayerNorm {
     /// Factor of each element.
     pub weight: Vec<f32>,
     /// Added to each element.
     pub bias: Vec<f32>,
+    /// Added to the variance, so that a row of equal elements does not divide by 0.
+    pub epsilon: f32,
 }
 
 impl LayerNorm {
@@ -36,7 +35,7 @@ impl Op for NormalizeRows<'_> {
     fn eval<A: Arch, const R: usize>(self, arch: A) {
         let isa = arch.isa();
         let ops = isa.f32();
-        let LayerNorm { weight, bias } = self.norm;
+        let LayerNorm { weight, bias, epsilon } = self.norm;
         let count = weight.len() as f32;
         for row in self.rows.chunks_exact_mut(weight.len()) {
             let mean = sum(isa, row) / count;
@@ -55,7 +54,7 @@ impl Op for NormalizeRows<'_> {
                 |a, b| ops.add(a, b),
             );
             let variance = ops.sum(squares) / count;
-            let scale = ops.splat((variance + EPSILON).sqrt().recip());
+            let scale = ops.splat((variance + epsilon).sqrt().recip());
             map(
                 isa,
                 row,
