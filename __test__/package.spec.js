@@ -85,6 +85,32 @@ function install(files) {
   return installed
 }
 
+describe('require() without the addon', () => {
+  test.each([
+    ['in a checkout', ['Cargo.toml'], 'is missing', /^Build it with: npm --prefix ".*audit-anomaly" run setup$/m],
+    ['elsewhere', [], 'is missing', /^It comes in a package of its own/m],
+  ])('%s is short, and says what to do', (_, files, what, todo) => {
+    const installed = install(['index.js', 'stream.js', 'binding.js', ...files])
+    const { stderr } = spawnSync(process.execPath, ['-e', `require(${JSON.stringify(installed)})`], {
+      encoding: 'utf8',
+    })
+    expect(stderr).toMatch(`audit-anomaly: the addon for ${process.platform}-${process.arch} ${what}\n`)
+    expect(stderr).toMatch(todo)
+    expect(stderr).not.toContain('cause')
+    expect(stderr.split('\n').length).toBeLessThan(25)
+  })
+
+  test('that does not load says why', () => {
+    const installed = install(['index.js', 'stream.js', 'binding.js'])
+    writeFileSync(join(installed, here().addon), 'this is no library')
+    const { stderr } = spawnSync(process.execPath, ['-e', `require(${JSON.stringify(installed)})`], {
+      encoding: 'utf8',
+    })
+    expect(stderr).toMatch(/cannot be loaded: .*\.node/)
+    expect(stderr).not.toContain('is missing')
+  })
+})
+
 describe('bin/audit-anomaly.js', () => {
   const bin = () => join(folder, 'node_modules', 'audit-anomaly', 'bin', 'audit-anomaly.js')
 
