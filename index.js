@@ -3,6 +3,8 @@
  * an AnomalyError. The types are in index.d.ts, the work is done in src/.
  */
 
+const { existsSync } = require('node:fs')
+const { join } = require('node:path')
 const { inGroups } = require('./stream.js')
 
 const binding = loadBinding()
@@ -12,14 +14,25 @@ function loadBinding() {
   try {
     return require('./binding.js')
   } catch (error) {
-    // The generated loader collects what each attempt said, one in the cause of the other.
-    let reason = /** @type {any} */ (error)
-    while (reason?.cause) reason = reason.cause
-    const message =
-      `audit-anomaly: the addon for ${process.platform}-${process.arch} cannot be loaded: ${reason?.message ?? reason}\n` +
-      `Build it with: npm --prefix ${JSON.stringify(__dirname)} run setup`
-    throw new Error(message, { cause: error })
+    throw unloadable(error)
   }
+}
+
+/** @param {any} error of the generated loader: what each attempt said, one in the cause of the other */
+function unloadable(error) {
+  const reasons = []
+  for (let { cause } = error; cause; cause = cause.cause) reasons.push(String(cause.message))
+  // That there is no file is said of each place; what else was said is about a file that is there.
+  const reason =
+    reasons.find((reason) => !reason.startsWith('Cannot find module')) ?? (reasons.length ? '' : error.message)
+  const what = `the addon for ${process.platform}-${process.arch} ${reason ? `cannot be loaded: ${reason}` : 'is missing'}`
+  const todo = existsSync(join(__dirname, 'Cargo.toml'))
+    ? `Build it with: npm --prefix ${JSON.stringify(__dirname)} run setup`
+    : reason
+      ? 'Install audit-anomaly from a checkout, which builds it for this system.'
+      : 'It comes in a package of its own, which npm leaves out with --omit=optional, and with a lock file from another ' +
+        'platform. Where there is none for the platform, install audit-anomaly from a checkout, which builds it.'
+  return new Error(`audit-anomaly: ${what}\n${todo}`)
 }
 
 /**

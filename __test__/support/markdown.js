@@ -8,7 +8,7 @@ const ROOT = join(__dirname, '..', '..')
 /** The documents whose code blocks are run. */
 const WITH_BLOCKS = [
   'README.md',
-  ...['api', 'deployment', 'migrating', 'models', 'scores', 'settings', 'troubleshooting', 'tuning'].map(
+  ...['api', 'deployment', 'migrating', 'models', 'scores', 'settings', 'sizes', 'troubleshooting', 'tuning'].map(
     (name) => `docs/${name}.md`,
   ),
   'CONTRIBUTING.md',

@@ -1,0 +1,3 @@
+import anomaly = require('audit-anomaly')
+
+export const health: anomaly.Health = anomaly.health()
