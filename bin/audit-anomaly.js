@@ -19,8 +19,9 @@ function packages() {
   if (process.platform === 'win32') return [`${platform}-msvc`]
   if (process.platform !== 'linux') return [platform]
   // It would look up names, and take seconds.
-  process.report.excludeNetwork = true
-  const { header } = /** @type {any} */ (process.report.getReport())
+  const report = /** @type {any} */ (process.report)
+  report.excludeNetwork = true
+  const { header } = report.getReport()
   const names = [`${platform}-gnu`, `${platform}-musl`]
   return header.glibcVersionRuntime ? names : names.reverse()
 }

@@ -119,7 +119,9 @@ function differences(page, measured) {
     const off = values.some(
       (value, index) => !(Math.abs(said(cells[cells.length - values.length + index]) / value - 1) <= TOLERANCE),
     )
-    return off ? [`${name} is said to have ${cells.filter(Boolean).join(', ')}, and has ${values.map(shown).join(', ')}`] : []
+    return off
+      ? [`${name} is said to have ${cells.filter(Boolean).join(', ')}, and has ${values.map(shown).join(', ')}`]
+      : []
   })
 }
 

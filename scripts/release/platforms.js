@@ -59,8 +59,9 @@ const PLATFORMS = napi.targets.map(platform)
 
 /** The platform of this process, if there is a package for it. */
 function here() {
-  process.report.excludeNetwork = true
-  const report = /** @type {any} */ (process.report.getReport())
+  const { report: reporter } = /** @type {any} */ (process)
+  reporter.excludeNetwork = true
+  const report = reporter.getReport()
   const libc = process.platform !== 'linux' ? undefined : report.header.glibcVersionRuntime ? 'glibc' : 'musl'
   return PLATFORMS.find(({ os, cpu, ...of }) => os === process.platform && cpu === process.arch && of.libc === libc)
 }
