@@ -20,7 +20,6 @@ use audit_anomaly::server::listen;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_mangen::Man;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Tells which lines of an audit log are anomalous
 ///
@@ -444,7 +443,10 @@ async fn listen(config: Config, serve: ServeConfig) -> Result<ExitCode> {
 }
 
 /// Waits for SIGTERM or SIGINT.
+#[cfg(unix)]
 async fn ended() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         // Without handlers a signal ends the process in its own way.
@@ -453,6 +455,15 @@ async fn ended() -> &'static str {
     tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// As above, where Ctrl-C is all that there is.
+#[cfg(not(unix))]
+async fn ended() -> &'static str {
+    match tokio::signal::ctrl_c().await {
+        Ok(()) => "Ctrl-C",
+        Err(_) => std::future::pending().await,
     }
 }
 
