@@ -47,6 +47,17 @@ function freePort() {
   })
 }
 
+/**
+ * Starts a command on as many processors as it is to have threads: FastAPI computes several requests at once, each with
+ * all of torch's threads, and would otherwise have the whole machine with one.
+ *
+ * @param {number} threads @param {string} command @param {string[]} args @param {import('node:child_process').SpawnOptions} options
+ */
+function spawnOn(threads, command, args, options) {
+  if (process.platform !== 'linux') return spawn(command, args, options)
+  return spawn('taskset', ['--cpu-list', `0-${threads - 1}`, command, ...args], options)
+}
+
 /** @param {{ model: string, python: string }} ready @returns {Service[]} */
 function services({ model, python }) {
   const program = buildProgram()
@@ -66,7 +77,7 @@ function services({ model, python }) {
         '--port',
         String(port),
       ]
-      return spawn(program, [...args, ...limits], { stdio: 'ignore' })
+      return spawnOn(threads, program, [...args, ...limits], { stdio: 'ignore' })
     },
   })
   return [
@@ -76,7 +87,8 @@ function services({ model, python }) {
       name: 'FastAPI',
       precision: 'f32',
       start: (threads, port) =>
-        spawn(
+        spawnOn(
+          threads,
           python,
           ['-m', 'uvicorn', 'service:app', '--port', String(port), '--workers', '1', '--log-level', 'error'],
           {
@@ -250,7 +262,7 @@ async function main() {
     '# The service',
     `Made by \`${['npm run bench:serve', ...(shown.length ? ['--', ...shown] : [])].join(' ')}\`: ${CONNECTIONS} connections to the service ` +
       'and to the one that it replaces (FastAPI, Python transformers, one uvicorn worker: benchmark/subjects/service.py), with the model and ' +
-      `the lines of the benchmark above, no two alike, no cache. Medians of ${rounds} interleaved rounds, each in a fresh process; latencies ` +
+      `the lines of the benchmark above, no two alike, no cache. On Linux each has as many processors as threads. Medians of ${rounds} interleaved rounds, each in a fresh process; latencies ` +
       'over all of them; after × how many times the limit of the machine it takes. The client runs on the same machine.',
     table(['', ''], describeMachine(ready.python, false)),
     table(['', 'logs/s', 'faster than FastAPI', 'latency p50 / p99, ms', 'mean difference of the scores'], rows),
