@@ -10,7 +10,7 @@ use super::ops::linear::Activation;
 pub const BERT: Family = Family {
     model_type: "bert",
     class: "BertForSequenceClassification",
-    architecture: |json| Config::read(json)?.architecture(&DEFAULTS, None, &NAMES),
+    architecture: |json| Ok(Config::read(json)?.architecture(&DEFAULTS, &NAMES)),
     tokens: &BERT_TOKENS,
 };
 
@@ -44,7 +44,7 @@ pub const DEFAULTS: Defaults = Defaults {
     hidden_size: 768,
     heads: 12,
     intermediate_size: 3072,
-    padding: 0,
+    padding: None,
 };
 
 /// What absent fields mean in a family.
@@ -59,8 +59,9 @@ pub struct Defaults {
     pub heads: usize,
     /// `intermediate_size`.
     pub intermediate_size: usize,
-    /// `pad_token_id`.
-    pub padding: u32,
+    /// `pad_token_id`, where positions are counted from behind the padding token; else `None`, whatever
+    /// the field says.
+    pub padding: Option<u32>,
 }
 
 /// The fields that matter.
@@ -88,22 +89,13 @@ impl Config {
         serde_json::from_slice(json)
     }
 
-    /// The network. `counted_from` is given where positions are counted from behind the padding token;
-    /// the head's activation is BERT's, the hyperbolic tangent.
-    ///
-    /// # Errors
-    /// None; a result for the sake of [`Family::architecture`].
-    pub fn architecture(
-        self,
-        defaults: &Defaults,
-        counted_from: Option<CountedFromPadding>,
-        names: &'static Names,
-    ) -> serde_json::Result<Architecture> {
+    /// The network; the head's activation is BERT's, the hyperbolic tangent.
+    pub fn architecture(self, defaults: &Defaults, names: &'static Names) -> Architecture {
         let dim = self.hidden_size.unwrap_or(defaults.hidden_size);
-        Ok(Architecture {
+        Architecture {
             vocabulary: self.vocab_size.unwrap_or(defaults.vocab_size),
             positions: self.max_position_embeddings.unwrap_or(512),
-            padding: counted_from.map(|CountedFromPadding| self.pad_token_id.unwrap_or(defaults.padding)),
+            padding: defaults.padding.map(|default| self.pad_token_id.unwrap_or(default)),
             token_types: self.type_vocab_size.unwrap_or(2),
             embedding: defaults.embedding_size.map_or(dim, |default| self.embedding_size.unwrap_or(default)),
             layers: self.num_hidden_layers.unwrap_or(12),
@@ -115,9 +107,6 @@ impl Config {
             head: Activation::Tanh,
             labels: 0,
             names,
-        })
+        }
     }
 }
-
-/// Positions are counted from the one behind the padding token.
-pub struct CountedFromPadding;

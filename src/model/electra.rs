@@ -27,7 +27,7 @@ const ELECTRA_DEFAULTS: Defaults =
     Defaults { embedding_size: Some(128), hidden_size: 256, heads: 4, intermediate_size: 1024, ..DEFAULTS };
 
 fn read(json: &[u8]) -> serde_json::Result<Architecture> {
-    let architecture = Config::read(json)?.architecture(&ELECTRA_DEFAULTS, None, &NAMES)?;
+    let architecture = Config::read(json)?.architecture(&ELECTRA_DEFAULTS, &NAMES);
     // Whatever the blocks have.
     Ok(Architecture { head: Activation::Gelu, ..architecture })
 }

@@ -2,7 +2,7 @@
 //! CamemBERT (Martin et al., arXiv:1911.03894): BERT with positions that are counted from behind the
 //! padding token, and another head.
 
-use super::bert::{BLOCK_NAMES, Config, CountedFromPadding, DEFAULTS, Defaults};
+use super::bert::{BLOCK_NAMES, Config, DEFAULTS, Defaults};
 use super::encoder::{Architecture, Names};
 use super::family::{Family, SpecialTokens};
 
@@ -41,6 +41,6 @@ const NAMES: Names = Names {
 };
 
 fn read(json: &[u8], vocab_size: usize) -> serde_json::Result<Architecture> {
-    let defaults = Defaults { vocab_size, padding: 1, ..DEFAULTS };
-    Config::read(json)?.architecture(&defaults, Some(CountedFromPadding), &NAMES)
+    let defaults = Defaults { vocab_size, padding: Some(1), ..DEFAULTS };
+    Ok(Config::read(json)?.architecture(&defaults, &NAMES))
 }
