@@ -71,17 +71,6 @@ function buildNative() {
   return Object.fromEntries(built.map(({ executable, target }) => [target.name, executable]))
 }
 
-/** The program `audit-anomaly`. @returns {string} */
-function buildProgram() {
-  const args = ['build', '--release', '--no-default-features', '--features', 'server', '--bin', 'audit-anomaly']
-  const messages = run('cargo', [...args, '--message-format', 'json'], ROOT)
-  const built = messages
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-  return built.find(({ executable }) => executable).executable
-}
-
 /**
  * @param {string} [ownPython] an interpreter that has requirements.txt already
  * @returns {{ model: string, texts: import('./measures.js').Texts, python: string, native: Record<string, string> }}
@@ -98,4 +87,4 @@ function prepare(ownPython) {
   return { model: MODEL, texts: JSON.parse(readFileSync(TEXTS, 'utf8')), python, native: buildNative() }
 }
 
-module.exports = { ROOT, WORK, buildProgram, prepare, run }
+module.exports = { ROOT, WORK, prepare, run }

@@ -10,9 +10,10 @@ const { createServer } = require('node:net')
 const { join } = require('node:path')
 const { setTimeout: sleep } = require('node:timers/promises')
 const { parseArgs } = require('node:util')
+const { buildProgram } = require('../scripts/program.js')
 const { describeMachine, untilQuiet } = require('./machine.js')
 const { WEIGHT_MEGABYTES, limit, median, quantile, sum } = require('./measures.js')
-const { WORK, buildProgram, prepare, run } = require('./prepare.js')
+const { WORK, prepare, run } = require('./prepare.js')
 const { short, table, writePart } = require('./report.js')
 
 const HELP = `npm run bench:serve -- [options]

@@ -9,6 +9,7 @@
 const { execFileSync } = require('node:child_process')
 const { readFileSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
+const { buildProgram } = require('./program.js')
 
 const ROOT = join(__dirname, '..')
 const PICTURE = join(ROOT, 'docs', 'scan.svg')
@@ -30,19 +31,6 @@ const SHEET = `
   .green { fill: #56c271 }
   .yellow { fill: #e3b341 }
 `
-
-/** @returns {string} the program */
-function program() {
-  if (process.env.AUDIT_ANOMALY_PROGRAM) return process.env.AUDIT_ANOMALY_PROGRAM
-  const args = ['build', '--release', '--no-default-features', '--features', 'server', '--bin', 'audit-anomaly']
-  const options = { cwd: ROOT, encoding: /** @type {const} */ ('utf8'), maxBuffer: 1 << 28 }
-  const messages = execFileSync('cargo', [...args, '--message-format', 'json'], options)
-  const built = messages
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-  return built.find(({ executable }) => executable).executable
-}
 
 /**
  * What the program writes to a terminal of 120 columns; its summary on standard error, with its times, is left out.
@@ -119,4 +107,4 @@ ${rows.map((row) => `<g>${row}</g>`).join('\n')}
 
 module.exports = { PICTURE, LINES, picture, scan }
 
-if (require.main === module) writeFileSync(PICTURE, picture(scan(program())))
+if (require.main === module) writeFileSync(PICTURE, picture(scan(buildProgram())))

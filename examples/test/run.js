@@ -9,6 +9,7 @@
 const { spawnSync } = require('node:child_process')
 const { existsSync, lstatSync, rmSync, statSync, symlinkSync } = require('node:fs')
 const { join } = require('node:path')
+const { buildProgram } = require('../../scripts/program.js')
 
 const EXAMPLES = join(__dirname, '..')
 const ROOT = join(EXAMPLES, '..')
@@ -51,24 +52,6 @@ function installRedis() {
   } catch (error) {
     console.error(/** @type {Error} */ (error).message)
   }
-}
-
-/** @returns {string} the program, built unless AUDIT_ANOMALY_PROGRAM names one */
-function buildProgram() {
-  if (process.env.AUDIT_ANOMALY_PROGRAM) return process.env.AUDIT_ANOMALY_PROGRAM
-  const args = ['build', '--release', '--no-default-features', '--features', 'server', '--bin', 'audit-anomaly']
-  const { stdout, status } = spawnSync('cargo', [...args, '--message-format', 'json'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 2],
-    maxBuffer: 1 << 28,
-  })
-  if (status !== 0) throw new Error('the program cannot be built')
-  const messages = stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-  return messages.find(({ executable }) => executable).executable
 }
 
 function main() {

@@ -12,6 +12,7 @@ const { spawn, spawnSync } = require('node:child_process')
 const { createHash } = require('node:crypto')
 const { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
+const { buildProgram } = require('../../scripts/program.js')
 
 const ROOT = join(__dirname, '..', '..')
 const WORK = join(ROOT, 'target', 'test-server')
@@ -62,19 +63,7 @@ function chromium() {
 
 /** @returns {Promise<{ url: string, stop: () => Promise<number | null> }>} */
 async function serve() {
-  const args = ['build', '--release', '--no-default-features', '--features', 'server', '--bin', 'audit-anomaly']
-  const { stdout, status } = spawnSync('cargo', [...args, '--message-format', 'json-render-diagnostics'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 2],
-    maxBuffer: 1 << 28,
-  })
-  assert.equal(status, 0, 'the program builds')
-  const messages = stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-  const program = messages.find(({ executable }) => executable)?.executable
+  const program = buildProgram()
   const env = { PATH: process.env.PATH, ANOMALY_MODEL: 'bundled' }
   // Into a file: nobody here reads a pipe while schemathesis runs, and a full one would hold the server up.
   const log = join(WORK, 'server.log')
