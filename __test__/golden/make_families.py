@@ -4,7 +4,8 @@
     .venv/bin/python __test__/golden/make_families.py
 
 Writes, below __test__/fixtures/families, a directory for each model, with logits.json beside the files of the
-model: the logits of the texts in texts.py, and of TEXTS below in other languages. Deterministic.
+model: the logits of the texts in texts.py, and of TEXTS below in other languages. Deterministic, but for the training of
+Unigram vocabularies: those that are there are kept.
 """
 
 import json
@@ -17,7 +18,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from tokenizers import ByteLevelBPETokenizer, SentencePieceUnigramTokenizer
-from tokenizers.processors import RobertaProcessing
+from tokenizers.processors import BertProcessing, RobertaProcessing
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[2] / "__test__" / "fixtures"
 TINY = FIXTURES / "tiny"
@@ -54,16 +55,40 @@ LABELS = {
     "xlm-roberta": ["negative", "neutral", "positive"],
     "camembert": ["LABEL_0", "LABEL_1"],
     "electra": ["fine", "toxic", "error"],
+    "modernbert": ["fine", "toxic", "error"],
+    "deberta-v2": ["Anomaly", "normal"],
 }
+
+# Those whose tokenizer is the tiny DistilBERT's, with its special tokens.
+WORD_PIECE = ("bert", "electra", "modernbert")
+UNIGRAM = ("xlm-roberta", "camembert", "deberta-v2")
 
 
 def configuration(family: str, vocabulary: int) -> dict:
+    labels = {
+        "id2label": dict(enumerate(LABELS[family])), "label2id": {label: id for id, label in enumerate(LABELS[family])},
+    }
+    if family == "modernbert":
+        # Windows of eight tokens to either side, in two blocks of three.
+        return labels | {
+            "vocab_size": vocabulary, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4,
+            "intermediate_size": 48, "max_position_embeddings": 1024, "local_attention": 16, "pad_token_id": 0,
+            "bos_token_id": None, "eos_token_id": None, "cls_token_id": None, "sep_token_id": None,
+            "classifier_pooling": "mean", "problem_type": "multi_label_classification",
+        }
+    if family == "deberta-v2":
+        # As DeBERTa 3 has it: distances alone, in buckets.
+        return labels | {
+            "vocab_size": vocabulary, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "intermediate_size": 64, "max_position_embeddings": 512, "relative_attention": True,
+            "max_relative_positions": -1, "position_buckets": 16, "norm_rel_ebd": "layer_norm", "share_att_key": True,
+            "pos_att_type": ["p2c", "c2p"], "position_biased_input": False, "type_vocab_size": 0,
+        }
     sizes = {
         "vocab_size": vocabulary, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
         "intermediate_size": 64, "type_vocab_size": 2 if family in ("bert", "electra") else 1,
         "max_position_embeddings": 512 if family in ("bert", "electra") else 514,
         "layer_norm_eps": 1e-12 if family in ("bert", "electra") else 1e-5,
-        "id2label": dict(enumerate(LABELS[family])), "label2id": {label: id for id, label in enumerate(LABELS[family])},
     }
     if family in ("bert", "electra"):
         sizes["pad_token_id"] = 0
@@ -71,7 +96,7 @@ def configuration(family: str, vocabulary: int) -> dict:
         sizes |= {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
     if family == "electra":
         sizes |= {"embedding_size": 16, "problem_type": "multi_label_classification"}
-    return sizes
+    return labels | sizes
 
 
 def corpus() -> list[str]:
@@ -80,7 +105,7 @@ def corpus() -> list[str]:
 
 def make_tokenizer(family: str, directory: pathlib.Path) -> None:
     """WordPiece from the tiny DistilBERT, or a vocabulary that is trained here."""
-    if family in ("bert", "electra"):
+    if family in WORD_PIECE:
         for name in ("vocab.txt", "tokenizer.json"):
             shutil.copy(TINY / name, directory / name)
         kind = {"do_lower_case": True, "model_max_length": 512, "tokenizer_class": "BertTokenizer"}
@@ -91,6 +116,17 @@ def make_tokenizer(family: str, directory: pathlib.Path) -> None:
         tokenizer.train_from_iterator(corpus(), vocab_size=700, min_frequency=1, special_tokens=special, show_progress=False)
         tokenizer.save_model(str(directory))
         kind = {"model_max_length": 512, "tokenizer_class": "RobertaTokenizer"}
+    elif family == "deberta-v2":
+        special = dict(pad="[PAD]", cls="[CLS]", sep="[SEP]", unk="[UNK]")
+        tokenizer = SentencePieceUnigramTokenizer()
+        tokenizer.train_from_iterator(
+            corpus(), vocab_size=900, unk_token="[UNK]", special_tokens=list(special.values()), show_progress=False)
+        special["mask"] = "[MASK]"
+        tokenizer.add_special_tokens(["[MASK]"])
+        tokenizer._tokenizer.post_processor = BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+        tokenizer.save(str(directory / "tokenizer.json"))
+        kind = {f"{name}_token": text for name, text in special.items()}
+        kind |= {"model_max_length": 512, "tokenizer_class": "PreTrainedTokenizerFast"}
     else:
         special = ["<s>", "<pad>", "</s>", "<unk>"]
         tokenizer = SentencePieceUnigramTokenizer()
@@ -114,7 +150,7 @@ def make_model(family: str, directory: pathlib.Path, tokenizer):
     weights = {}
     for name, parameter in sorted(model.named_parameters()):
         shape = tuple(parameter.shape)
-        if "LayerNorm" in name:
+        if "norm" in name.lower():
             value = random.normal(1.0 if name.endswith("weight") else 0.0, 0.3, shape)
         elif name.endswith("bias"):
             value = random.normal(0.0, 0.3, shape)
@@ -179,9 +215,12 @@ def main() -> None:
     torch.set_num_threads(1)
     for family in LABELS:
         directory = FIXTURES / "families" / family
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
-        make_tokenizer(family, directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        for file in directory.iterdir():
+            if family not in UNIGRAM or not file.name.startswith("tokenizer"):
+                file.unlink()
+        if not (directory / "tokenizer.json").exists():
+            make_tokenizer(family, directory)
         tokenizer = tokenizer_of(family, directory)
         model = make_model(family, directory, tokenizer)
         cases = score(model, tokenizer)

@@ -22,16 +22,17 @@ class Hub {
   /**
    * @param {object} options
    * @param {string} options.id canonical id of the one model, `owner/name`
-   * @param {string[]} [options.files] which of the tiny model's files it has
+   * @param {string} [options.directory] where the model's files are, else the tiny model's
+   * @param {string[]} [options.files] which of them it has
    * @param {string} [options.revision] the branch
    * @param {string} [options.token] asked for, if given
    */
-  constructor({ id, files = FILES, revision = 'main', token }) {
+  constructor({ id, directory = TINY, files = FILES, revision = 'main', token }) {
     this.id = id
     this.revision = revision
     this.token = token
     /** @type {Map<string, Buffer>} */
-    this.files = new Map(files.map((name) => [name, readFileSync(join(TINY, name))]))
+    this.files = new Map(files.map((name) => [name, readFileSync(join(directory, name))]))
     /** @type {{ method: string, url: string, authorization?: string }[]} */
     this.requests = []
     /**

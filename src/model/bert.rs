@@ -10,7 +10,7 @@ use super::ops::linear::Activation;
 pub const BERT: Family = Family {
     model_type: "bert",
     class: "BertForSequenceClassification",
-    architecture: |json| Ok(Config::read(json)?.architecture(&DEFAULTS, &NAMES)),
+    plan: |json, labels| Ok(Box::new(Config::read(json)?.architecture(&DEFAULTS, &NAMES, labels))),
     tokens: &BERT_TOKENS,
 };
 
@@ -90,7 +90,7 @@ impl Config {
     }
 
     /// The network; the head's activation is BERT's, the hyperbolic tangent.
-    pub fn architecture(self, defaults: &Defaults, names: &'static Names) -> Architecture {
+    pub fn architecture(self, defaults: &Defaults, names: &'static Names, labels: usize) -> Architecture {
         let dim = self.hidden_size.unwrap_or(defaults.hidden_size);
         Architecture {
             vocabulary: self.vocab_size.unwrap_or(defaults.vocab_size),
@@ -105,7 +105,7 @@ impl Config {
             activation: self.hidden_act.unwrap_or(Activation::Gelu),
             epsilon: self.layer_norm_eps.unwrap_or(1e-12),
             head: Activation::Tanh,
-            labels: 0,
+            labels,
             names,
         }
     }

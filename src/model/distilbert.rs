@@ -5,15 +5,12 @@ use serde::Deserialize;
 use super::bert::BERT_TOKENS;
 use super::encoder::{Architecture, Names};
 use super::family::Family;
+use super::network::Planned;
 use super::ops::linear::Activation;
 
 /// `DistilBertForSequenceClassification`.
-pub const DISTILBERT: Family = Family {
-    model_type: "distilbert",
-    class: "DistilBertForSequenceClassification",
-    architecture: read,
-    tokens: &BERT_TOKENS,
-};
+pub const DISTILBERT: Family =
+    Family { model_type: "distilbert", class: "DistilBertForSequenceClassification", plan: read, tokens: &BERT_TOKENS };
 
 const NAMES: Names = Names {
     embeddings: "distilbert.embeddings",
@@ -52,10 +49,10 @@ impl Default for Config {
     }
 }
 
-fn read(json: &[u8]) -> serde_json::Result<Architecture> {
+fn read(json: &[u8], labels: usize) -> Planned {
     let Config { activation, vocab_size, max_position_embeddings, n_layers, n_heads, dim, hidden_dim } =
         serde_json::from_slice(json)?;
-    Ok(Architecture {
+    Ok(Box::new(Architecture {
         vocabulary: vocab_size,
         positions: max_position_embeddings,
         padding: None,
@@ -69,7 +66,7 @@ fn read(json: &[u8]) -> serde_json::Result<Architecture> {
         // Fixed in its code.
         epsilon: 1e-12,
         head: Activation::Relu,
-        labels: 0,
+        labels,
         names: &NAMES,
-    })
+    }))
 }

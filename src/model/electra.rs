@@ -4,15 +4,12 @@
 use super::bert::{BERT_TOKENS, BLOCK_NAMES, Config, DEFAULTS, Defaults};
 use super::encoder::{Architecture, Names};
 use super::family::Family;
+use super::network::Planned;
 use super::ops::linear::Activation;
 
 /// `ElectraForSequenceClassification`.
-pub const ELECTRA: Family = Family {
-    model_type: "electra",
-    class: "ElectraForSequenceClassification",
-    architecture: read,
-    tokens: &BERT_TOKENS,
-};
+pub const ELECTRA: Family =
+    Family { model_type: "electra", class: "ElectraForSequenceClassification", plan: read, tokens: &BERT_TOKENS };
 
 const NAMES: Names = Names {
     embeddings: "electra.embeddings",
@@ -26,8 +23,8 @@ const NAMES: Names = Names {
 const ELECTRA_DEFAULTS: Defaults =
     Defaults { embedding_size: Some(128), hidden_size: 256, heads: 4, intermediate_size: 1024, ..DEFAULTS };
 
-fn read(json: &[u8]) -> serde_json::Result<Architecture> {
-    let architecture = Config::read(json)?.architecture(&ELECTRA_DEFAULTS, &NAMES);
+fn read(json: &[u8], labels: usize) -> Planned {
+    let architecture = Config::read(json)?.architecture(&ELECTRA_DEFAULTS, &NAMES, labels);
     // Whatever the blocks have.
-    Ok(Architecture { head: Activation::Gelu, ..architecture })
+    Ok(Box::new(Architecture { head: Activation::Gelu, ..architecture }))
 }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 
+use super::network::{Network, Plan, check_sizes};
 use super::ops::attention::Attention;
 use super::ops::buffer::Arena;
 use super::ops::embedding::{Embed, Embeddings, Positions};
@@ -81,11 +82,6 @@ pub struct Names {
 }
 
 impl Architecture {
-    /// Longest sequence, in tokens with the special ones.
-    pub fn max_tokens(&self) -> usize {
-        self.positions.saturating_sub(self.padding.map_or(0, |padding| padding as usize + 1))
-    }
-
     /// The most memory that the packed weights take, if the sizes are those of files of
     /// `file_bytes`; else enough to find out which tensor is missing.
     fn weight_bytes(&self, precision: Precision, file_bytes: usize) -> usize {
@@ -96,6 +92,32 @@ impl Architecture {
         let projection = if embedding == dim { 0 } else { Matrix::most_bytes(Precision::F32, embedding, dim) };
         let blocks = layers.saturating_mul(4 * square + lin1 + lin2);
         blocks.saturating_add(projection + head.iter().sum::<usize>()).min(16 * file_bytes + (64 << 20))
+    }
+}
+
+impl Plan for Architecture {
+    fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
+    fn max_tokens(&self) -> usize {
+        self.positions.saturating_sub(self.padding.map_or(0, |padding| padding as usize + 1))
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        let sizes = [
+            ("the size of the vocabulary", self.vocabulary),
+            ("the number of positions", self.positions),
+            ("the number of layers", self.layers),
+            ("the size of the feed-forward vectors", self.hidden_dim),
+            ("the size of the embeddings", self.embedding),
+            ("the number of token types", self.token_types.saturating_add(1)),
+        ];
+        check_sizes(&sizes, self.dim, self.heads)
+    }
+
+    fn load(&self, weights: &Weights, precision: Precision) -> Result<Box<dyn Network>> {
+        Ok(Box::new(Encoder::load(self, weights, precision, Level::best())?))
     }
 }
 
@@ -177,23 +199,6 @@ impl Encoder {
         })
     }
 
-    /// One logit per label for each of `sequences`, of token ids, with at most
-    /// [`Architecture::max_tokens`] tokens each.
-    ///
-    /// # Errors
-    /// candle's, for ids or lengths out of bounds.
-    pub fn forward(&self, sequences: &[&[u32]], threads: Threads<'_>) -> CandleResult<Vec<Vec<f32>>> {
-        let tokens = sequences.iter().map(|sequence| sequence.len()).sum();
-        let free = self.workspaces().pop();
-        let workspace = match free.filter(|free| free.holds(tokens, sequences.len())) {
-            Some(free) => free,
-            None => Workspace::new(tokens, sequences.len(), self.sizes)?,
-        };
-        let logits = self.forward_in(&workspace, sequences, tokens, threads);
-        self.workspaces().push(workspace);
-        logits
-    }
-
     fn forward_in(
         &self,
         workspace: &Workspace,
@@ -264,6 +269,20 @@ impl Encoder {
     fn workspaces(&self) -> MutexGuard<'_, Vec<Workspace>> {
         // Nothing panics while it holds the lock.
         self.workspaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Network for Encoder {
+    fn forward(&self, sequences: &[&[u32]], threads: Threads<'_>) -> CandleResult<Vec<Vec<f32>>> {
+        let tokens = sequences.iter().map(|sequence| sequence.len()).sum();
+        let free = self.workspaces().pop();
+        let workspace = match free.filter(|free| free.holds(tokens, sequences.len())) {
+            Some(free) => free,
+            None => Workspace::new(tokens, sequences.len(), self.sizes)?,
+        };
+        let logits = self.forward_in(&workspace, sequences, tokens, threads);
+        self.workspaces().push(workspace);
+        logits
     }
 }
 

@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::encoder::Architecture;
 use super::files::{CONFIG, ModelFiles};
-use super::{bert, distilbert, electra, roberta};
+use super::network::{Plan, Planned};
+use super::{bert, deberta, distilbert, electra, modernbert, roberta};
 use crate::error::{Error, Result};
 
 /// Every family.
-const FAMILIES: [&Family; 6] = [
+const FAMILIES: [&Family; 8] = [
     &distilbert::DISTILBERT,
     &bert::BERT,
     &roberta::ROBERTA,
     &roberta::XLM_ROBERTA,
     &roberta::CAMEMBERT,
     &electra::ELECTRA,
+    &modernbert::MODERNBERT,
+    &deberta::DEBERTA_V2,
 ];
 
 /// A family of models.
@@ -26,8 +28,8 @@ pub struct Family {
     pub model_type: &'static str,
     /// What `architectures` holds.
     pub class: &'static str,
-    /// Reads `config.json`; the number of labels is for [`Model::read`] to fill in.
-    pub architecture: fn(&[u8]) -> serde_json::Result<Architecture>,
+    /// Reads `config.json`, for so many labels.
+    pub plan: fn(&[u8], usize) -> Planned,
     /// The special tokens, where the tokenizer's files do not name others.
     pub tokens: &'static SpecialTokens,
 }
@@ -52,8 +54,8 @@ pub struct SpecialTokens {
 pub struct Model {
     /// Which family it is of.
     pub family: &'static Family,
-    /// Sizes of the network.
-    pub architecture: Architecture,
+    /// The network.
+    pub plan: Box<dyn Plan>,
     /// Names of the labels, in the order of the logits.
     pub labels: Vec<String>,
     /// Whether each label has a probability of its own, instead of all sharing one.
@@ -127,36 +129,9 @@ impl Model {
         if labels.len() == 1 && !multi_label {
             return Err(invalid(format!("the only label is {:?}; a probability needs two", labels[0])));
         }
-        let read = (family.architecture)(&bytes);
-        let read =
-            read.map_err(|error| invalid(format!("not the configuration of a {}: {error}", family.model_type)))?;
-        let architecture = Architecture { labels: labels.len(), ..read };
-        check(&architecture).map_err(invalid)?;
-        Ok(Model { family, architecture, labels, multi_label })
+        let plan = (family.plan)(&bytes, labels.len())
+            .map_err(|error| invalid(format!("not the configuration of a {}: {error}", family.model_type)))?;
+        plan.check().map_err(invalid)?;
+        Ok(Model { family, plan, labels, multi_label })
     }
-}
-
-/// Whether the sizes make sense.
-fn check(architecture: &Architecture) -> std::result::Result<(), String> {
-    let Architecture { vocabulary, positions, layers, heads, dim, hidden_dim, embedding, token_types, .. } =
-        *architecture;
-    for (what, value) in [
-        ("the size of the vocabulary", vocabulary),
-        ("the number of positions", positions),
-        ("the number of layers", layers),
-        ("the number of attention heads", heads),
-        ("the size of the hidden vectors", dim),
-        ("the size of the feed-forward vectors", hidden_dim),
-        ("the size of the embeddings", embedding),
-        ("the number of token types", token_types + 1),
-    ] {
-        // The upper bound only keeps products of sizes from overflowing.
-        if !(1..=1 << 24).contains(&value) {
-            return Err(format!("{what} is {value}, which makes no sense"));
-        }
-    }
-    if !dim.is_multiple_of(heads) {
-        return Err(format!("hidden vectors of {dim} elements cannot be shared by {heads} attention heads"));
-    }
-    Ok(())
 }

@@ -1,6 +1,8 @@
 //! A model directory becomes a [`Classifier`]: token ids to one logit per label.
 
 pub(crate) mod bert;
+pub(crate) mod candle;
+pub(crate) mod deberta;
 pub(crate) mod distilbert;
 pub(crate) mod electra;
 pub mod encoder;
@@ -8,6 +10,8 @@ pub mod family;
 pub mod files;
 pub mod hub;
 pub mod labels;
+pub(crate) mod modernbert;
+pub mod network;
 pub mod ops;
 pub mod progress;
 pub(crate) mod roberta;
@@ -17,11 +21,10 @@ pub(crate) mod weights;
 
 use crate::config::Precision;
 use crate::error::{Error, Result};
-use encoder::Encoder;
 use family::Model;
 use files::ModelFiles;
 use labels::Labels;
-use ops::level::Level;
+use network::Network;
 use ops::threads::Threads;
 use tokenizer::Tokenizer;
 use weights::Weights;
@@ -29,7 +32,7 @@ use weights::Weights;
 /// A sequence classifier with its tokenizer.
 pub struct Classifier {
     tokenizer: Tokenizer,
-    network: Encoder,
+    network: Box<dyn Network>,
     labels: Labels,
 }
 
@@ -40,12 +43,13 @@ impl Classifier {
     ///
     /// # Errors
     /// [`Error::ModelNotFound`] for a missing file, [`Error::ModelInvalid`] for one that cannot be
-    /// used; both name the file, what was found and what would be right.
+    /// used; both name the file, what was found and what would be right. [`Error::InvalidConfig`] for a
+    /// precision that the model's family does not have.
     pub fn load(files: &ModelFiles, labels: Option<&[String]>, precision: Precision) -> Result<Self> {
         let model = Model::read(files)?;
         let labels = Labels::choose(&model, labels, files)?;
         let tokenizer = Tokenizer::load(files, &model)?;
-        let network = Encoder::load(&model.architecture, &Weights::open(files)?, precision, Level::best())?;
+        let network = model.plan.load(&Weights::open(files)?, precision)?;
         let classifier = Classifier { tokenizer, network, labels };
         classifier.check(files)?;
         Ok(classifier)

@@ -3,14 +3,15 @@
 //! padding token, and another head.
 
 use super::bert::{BLOCK_NAMES, Config, DEFAULTS, Defaults};
-use super::encoder::{Architecture, Names};
+use super::encoder::Names;
 use super::family::{Family, SpecialTokens};
+use super::network::Planned;
 
 /// `RobertaForSequenceClassification`.
 pub const ROBERTA: Family = Family {
     model_type: "roberta",
     class: "RobertaForSequenceClassification",
-    architecture: |json| read(json, 50_265),
+    plan: |json, labels| read(json, labels, 50_265),
     tokens: &TOKENS,
 };
 
@@ -18,7 +19,7 @@ pub const ROBERTA: Family = Family {
 pub const XLM_ROBERTA: Family = Family {
     model_type: "xlm-roberta",
     class: "XLMRobertaForSequenceClassification",
-    architecture: |json| read(json, 30_522),
+    plan: |json, labels| read(json, labels, 30_522),
     tokens: &TOKENS,
 };
 
@@ -26,7 +27,7 @@ pub const XLM_ROBERTA: Family = Family {
 pub const CAMEMBERT: Family = Family {
     model_type: "camembert",
     class: "CamembertForSequenceClassification",
-    architecture: |json| read(json, 30_522),
+    plan: |json, labels| read(json, labels, 30_522),
     tokens: &TOKENS,
 };
 
@@ -40,7 +41,7 @@ const NAMES: Names = Names {
     ..BLOCK_NAMES
 };
 
-fn read(json: &[u8], vocab_size: usize) -> serde_json::Result<Architecture> {
+fn read(json: &[u8], labels: usize, vocab_size: usize) -> Planned {
     let defaults = Defaults { vocab_size, padding: Some(1), ..DEFAULTS };
-    Ok(Config::read(json)?.architecture(&defaults, &NAMES))
+    Ok(Box::new(Config::read(json)?.architecture(&defaults, &NAMES, labels)))
 }

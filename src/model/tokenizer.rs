@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 const OVERLAP: usize = 128;
 
 /// Longest sequence that is ever scored, special tokens included.
-const MAX_TOKENS: usize = 512;
+pub const MAX_TOKENS: usize = 512;
 
 /// Turns a text into windows of token ids that fit the model.
 pub struct Tokenizer {
@@ -102,7 +102,7 @@ impl Tokenizer {
     /// [`Error::ModelNotFound`] if the model has none of these, [`Error::ModelInvalid`] if one cannot be
     /// used or gives ids that the network has no embedding for.
     pub fn load(files: &ModelFiles, model: &Model) -> Result<Self> {
-        let Model { family, architecture, .. } = model;
+        let Model { family, plan, .. } = model;
         let config = read_config(files)?;
         let tokens = config.special(family.tokens);
         let (pipeline, file) = if let Some(bytes) = files.read(TOKENIZER)? {
@@ -123,14 +123,14 @@ impl Tokenizer {
         };
         let (cls, sep) = (special(&tokens.cls)?, special(&tokens.sep)?);
         let largest = pipeline.get_vocab(true).into_values().max().unwrap_or(0) as usize;
-        if largest >= architecture.vocabulary {
+        if largest >= plan.vocabulary() {
             return Err(invalid(format!(
                 "the largest token id is {largest}; vocab_size in config.json allows ids below {}",
-                architecture.vocabulary
+                plan.vocabulary()
             )));
         }
         // A float, since models without a limit write 1e30; the cast saturates.
-        let max_tokens = MAX_TOKENS.min(architecture.max_tokens()).min(config.model_max_length as usize);
+        let max_tokens = MAX_TOKENS.min(plan.max_tokens()).min(config.model_max_length as usize);
         if max_tokens <= 2 + OVERLAP {
             return Err(invalid(format!("a model of {max_tokens} positions is too short: more than 130 are needed")));
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use audit_anomaly::config::Precision;
+use audit_anomaly::error::Error;
 use audit_anomaly::model::Classifier;
 use audit_anomaly::model::files::ModelFiles;
 use audit_anomaly::model::ops::threads::Threads;
@@ -10,7 +11,10 @@ use serde::Deserialize;
 
 use crate::project;
 
-const FAMILIES: [&str; 5] = ["bert", "roberta", "xlm-roberta", "camembert", "electra"];
+/// Computed by the engine.
+const ENGINE: [&str; 5] = ["bert", "roberta", "xlm-roberta", "camembert", "electra"];
+/// Computed by candle-transformers.
+const CANDLE: [&str; 2] = ["modernbert", "deberta-v2"];
 
 #[derive(Deserialize)]
 struct Case {
@@ -25,9 +29,17 @@ fn directory(family: &str) -> PathBuf {
 }
 
 fn load(family: &str, precision: Precision) -> Classifier {
+    try_load(family, precision).unwrap()
+}
+
+fn try_load(family: &str, precision: Precision) -> Result<Classifier, Error> {
     // Its labels say nothing.
     let named = (family == "camembert").then(|| vec!["LABEL_1".to_owned()]);
-    Classifier::load(&ModelFiles::Directory(directory(family)), named.as_deref(), precision).unwrap()
+    Classifier::load(&ModelFiles::Directory(directory(family)), named.as_deref(), precision)
+}
+
+fn windows(classifier: &Classifier, family: &str) -> Vec<Vec<u32>> {
+    cases(family).iter().map(|case| classifier.tokenizer().windows(&case.text).unwrap().remove(0)).collect()
 }
 
 fn cases(family: &str) -> Vec<Case> {
@@ -39,7 +51,7 @@ fn cases(family: &str) -> Vec<Case> {
 
 #[test]
 fn tokens_and_logits_are_pythons() {
-    for family in FAMILIES {
+    for family in ENGINE.into_iter().chain(CANDLE) {
         let classifier = load(family, Precision::F32);
         let mut furthest = 0.0_f32;
         for Case { text, ids, logits } in cases(family) {
@@ -60,13 +72,10 @@ fn tokens_and_logits_are_pythons() {
 
 #[test]
 fn a_text_s_logits_are_the_same_to_the_last_bit_in_every_batch() {
-    for family in FAMILIES {
+    for family in ENGINE {
         for precision in [Precision::F32, Precision::Int8] {
             let classifier = load(family, precision);
-            let windows: Vec<Vec<u32>> = cases(family)
-                .iter()
-                .map(|case| classifier.tokenizer().windows(&case.text).unwrap().remove(0))
-                .collect();
+            let windows = windows(&classifier, family);
             let sequences: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
             let together = classifier.logits(&sequences, Threads::ONE).unwrap();
             for (sequence, together) in sequences.iter().zip(&together) {
@@ -78,8 +87,56 @@ fn a_text_s_logits_are_the_same_to_the_last_bit_in_every_batch() {
 }
 
 #[test]
+fn candle_s_logits_are_the_same_in_every_batch_on_any_number_of_threads() {
+    for family in CANDLE {
+        let mut found = Vec::new();
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let classifier = pool.install(|| load(family, Precision::F32));
+            let windows = windows(&classifier, family);
+            let sequences: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
+            found.push(classifier.logits(&sequences, Threads::ONE).unwrap());
+            found
+                .push(sequences.iter().map(|ids| classifier.logits(&[ids], Threads::ONE).unwrap().remove(0)).collect());
+        }
+        assert!(found.iter().all(|logits| *logits == found[0]), "{family}");
+    }
+}
+
+#[test]
+fn families_without_int8_say_so() {
+    for family in CANDLE {
+        let error = try_load(family, Precision::Int8).err().unwrap();
+        assert_eq!(error.code(), "INVALID_CONFIG");
+        assert!(error.to_string().contains("ANOMALY_PRECISION") && error.to_string().contains(family), "{error}");
+    }
+}
+
+#[test]
+fn a_tensor_that_is_missing_is_named_in_families_of_candle_too() {
+    for (family, tensor) in [("modernbert", "model.layers.3.attn_norm.weight"), ("deberta-v2", "pooler.dense.bias")] {
+        let broken = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(directory(family)).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), broken.path().join(file.file_name())).unwrap();
+        }
+        let weights = broken.path().join("model.safetensors");
+        let bytes = std::fs::read(&weights).unwrap();
+        let renamed = tensor.replace("weight", "height").replace("bias", "bits");
+        assert_eq!(renamed.len(), tensor.len());
+        let at = bytes.windows(tensor.len()).position(|window| window == tensor.as_bytes()).unwrap();
+        let bytes = [&bytes[..at], renamed.as_bytes(), &bytes[at + tensor.len()..]].concat();
+        std::fs::write(&weights, bytes).unwrap();
+        let files = ModelFiles::Directory(broken.path().to_owned());
+        let error = Classifier::load(&files, None, Precision::F32).err().unwrap();
+        assert_eq!(error.code(), "MODEL_INVALID");
+        assert!(error.to_string().contains(tensor) && error.to_string().contains("not in the file"), "{error}");
+    }
+}
+
+#[test]
 fn int8_is_close_in_every_family() {
-    for family in FAMILIES {
+    for family in ENGINE {
         let (exact, int8) = (load(family, Precision::F32), load(family, Precision::Int8));
         let mut differences = Vec::new();
         for Case { text, .. } in cases(family) {
