@@ -41,7 +41,7 @@ BASE = {
 def main():
     family, out = sys.argv[1], pathlib.Path(sys.argv[2])
     tokenizer = transformers.AutoTokenizer.from_pretrained(TOKENIZER)
-    special = {"bos_token_id": None, "eos_token_id": None} if family == "modernbert" else {}
+    special = {f"{name}_token_id": None for name in ["bos", "eos", "cls", "sep"]} if family == "modernbert" else {}
     config = transformers.AutoConfig.for_model(
         family, **{"vocab_size": max(tokenizer.get_vocab().values()) + 1, "pad_token_id": 0} | BASE[family] | special,
         id2label=dict(enumerate(LABELS)), label2id={label: index for index, label in enumerate(LABELS)},
