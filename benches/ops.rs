@@ -141,8 +141,7 @@ fn others(criterion: &mut Criterion) {
     let (projected, context) = (tensor(rows, 3 * dim), zeros(rows, dim));
     let (queries, keys_values) = (projected.narrow(1, 0, dim).unwrap(), projected.narrow(1, dim, 2 * dim).unwrap());
     for length in [16, 128] {
-        let sequences: Vec<_> =
-            (0..rows).step_by(length).map(|start| (start..start + length, start..start + length)).collect();
+        let sequences: Vec<_> = (0..rows).step_by(length).map(|start| start..start + length).collect();
         let op = Attention { level: Level::best(), threads: Threads::ONE, heads: 12, sequences: &sequences };
         group.bench_function(format!("attention, sequences of {length}"), |bencher| {
             bencher.iter(|| context.inplace_op3(&queries, &keys_values, &op).unwrap());

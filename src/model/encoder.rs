@@ -16,8 +16,9 @@ use candle_core::{DType, Device, Result as CandleResult, Tensor};
 
 use super::network::{Network, Plan, check_sizes};
 use super::ops::attention::Attention;
-use super::ops::buffer::Arena;
+use super::ops::buffer::{Arena, Buffer};
 use super::ops::embedding::{Embed, Embeddings, Positions};
+use super::ops::first::FirstAttention;
 use super::ops::level::Level;
 use super::ops::linear::{Activation, Linear, ROWS, ResidualLinear};
 use super::ops::matrix::Matrix;
@@ -91,7 +92,9 @@ impl Architecture {
         let head = [dim, self.labels].map(|outputs| Matrix::most_bytes(Precision::F32, dim, outputs));
         let projection = if embedding == dim { 0 } else { Matrix::most_bytes(Precision::F32, embedding, dim) };
         let blocks = layers.saturating_mul(4 * square + lin1 + lin2);
-        blocks.saturating_add(projection + head.iter().sum::<usize>()).min(16 * file_bytes + (64 << 20))
+        // Keys and values of the last block.
+        let first = 2 * Matrix::most_bytes(Precision::F32, dim, dim);
+        blocks.saturating_add(first + projection + head.iter().sum::<usize>()).min(16 * file_bytes + (64 << 20))
     }
 }
 
@@ -207,13 +210,14 @@ impl Encoder {
         threads: Threads<'_>,
     ) -> CandleResult<Vec<Vec<f32>>> {
         let dim = self.sizes.dim;
-        let mut whole = Vec::with_capacity(sequences.len());
-        let mut start = 0;
-        for sequence in sequences {
-            let end = start + sequence.len();
-            whole.push((start..end, start..end));
-            start = end;
-        }
+        let rows: Vec<Range<usize>> = sequences
+            .iter()
+            .scan(0, |end, sequence| {
+                let start = *end;
+                *end += sequence.len();
+                Some(start..*end)
+            })
+            .collect();
 
         let hidden = workspace.hidden.narrow(0, 0, tokens)?;
         let attended = workspace.attended.narrow(0, 0, tokens)?;
@@ -230,26 +234,22 @@ impl Encoder {
                 hidden.inplace_op2(&narrow, &projection.on(threads))?;
             }
         }
+        let attention = Attention { level: self.level, threads, heads: self.sizes.heads, sequences: &rows };
         for block in &self.blocks {
             projected.inplace_op2(&hidden, &block.query_key_value.on(threads))?;
-            context.inplace_op3(&queries, &keys_values, &self.attention(&whole, threads))?;
+            context.inplace_op3(&queries, &keys_values, &attention)?;
             attended.inplace_op3(&context, &hidden, &block.output.on(threads))?;
             block.feed_forward.forward(&attended, &hidden, &workspace.inner, threads)?;
         }
 
         // The head sees the first token alone, and so the last block computes no other.
-        let starts: Vec<u32> = whole.iter().map(|(_, tokens)| tokens.start as u32).collect();
+        let starts: Vec<u32> = rows.iter().map(|tokens| tokens.start as u32).collect();
         let count = starts.len();
         let first = hidden.index_select(&Tensor::new(starts, &Device::Cpu)?, 0)?;
-        let firsts: Vec<_> = whole.into_iter().enumerate().map(|(row, (_, tokens))| (row..row + 1, tokens)).collect();
-        // The same memory as before, in shorter rows.
-        let keys_values = workspace.projected.flatten_all()?.narrow(0, 0, tokens * 2 * dim)?;
-        let keys_values = keys_values.reshape((tokens, 2 * dim))?;
         let queries = workspace.attended.narrow(0, 0, count)?;
         let context = workspace.context.narrow(0, 0, count)?;
         queries.inplace_op2(&first, &self.last.query.on(threads))?;
-        keys_values.inplace_op2(&hidden, &self.last.key_value.on(threads))?;
-        context.inplace_op3(&queries, &keys_values, &self.attention(&firsts, threads))?;
+        context.inplace_op3(&queries, &hidden, &self.last.attention.on(&rows, threads))?;
         // In the place of the queries, which are spent.
         let attended = queries;
         attended.inplace_op3(&context, &first, &self.last.output.on(threads))?;
@@ -260,10 +260,6 @@ impl Encoder {
         let logits = workspace.logits.narrow(0, 0, count)?;
         logits.inplace_op2(&context, &classifier.on(threads))?;
         logits.to_vec2()
-    }
-
-    fn attention<'a>(&self, sequences: &'a [(Range<usize>, Range<usize>)], threads: Threads<'a>) -> Attention<'a> {
-        Attention { level: self.level, threads, heads: self.sizes.heads, sequences }
     }
 
     fn workspaces(&self) -> MutexGuard<'_, Vec<Workspace>> {
@@ -307,20 +303,27 @@ impl Workspace {
     fn new(tokens: usize, sequences: usize, sizes: Sizes) -> CandleResult<Self> {
         let Sizes { dim, hidden_dim, labels, .. } = sizes;
         let (tokens, sequences) = (tokens.next_power_of_two(), sequences.next_power_of_two());
-        let matrix = |rows, columns| Tensor::zeros((rows, columns), DType::F32, &Device::Cpu);
         Ok(Workspace {
-            hidden: matrix(tokens, dim)?,
-            projected: matrix(tokens, 3 * dim)?,
-            context: matrix(tokens, dim)?,
-            attended: matrix(tokens, dim)?,
-            inner: matrix(tokens.min(ROWS), hidden_dim)?,
-            logits: matrix(sequences, labels)?,
+            hidden: aligned(tokens, dim)?,
+            projected: aligned(tokens, 3 * dim)?,
+            context: aligned(tokens, dim)?,
+            attended: aligned(tokens, dim)?,
+            inner: aligned(tokens.min(ROWS), hidden_dim)?,
+            logits: aligned(sequences, labels)?,
         })
     }
 
     fn holds(&self, tokens: usize, sequences: usize) -> bool {
         self.hidden.dims()[0] >= tokens && self.logits.dims()[0] >= sequences
     }
+}
+
+/// Zeros, `[rows, columns]`, from the start of a cache line on.
+fn aligned(rows: usize, columns: usize) -> CandleResult<Tensor> {
+    const LINE: usize = 64;
+    let zeros = vec![0_f32; rows * columns + LINE / size_of::<f32>()];
+    let (start, length) = (zeros.as_ptr().align_offset(LINE), zeros.len());
+    Tensor::from_vec(zeros, length, &Device::Cpu)?.narrow(0, start, rows * columns)?.reshape((rows, columns))
 }
 
 /// One transformer block.
@@ -345,7 +348,7 @@ impl Block {
 /// The last transformer block, whose queries are first tokens alone.
 struct LastBlock {
     query: Linear,
-    key_value: Linear,
+    attention: FirstAttention,
     output: ResidualLinear,
     feed_forward: FeedForward,
 }
@@ -356,7 +359,13 @@ impl LastBlock {
         let [query, key, value] = loader.architecture.names.query_key_value.map(|name| weights.at(name));
         Ok(LastBlock {
             query: loader.linear(&[query], dim, dim, Activation::None)?,
-            key_value: loader.linear(&[key, value], dim, dim, Activation::None)?,
+            attention: FirstAttention {
+                level: loader.level,
+                heads: loader.architecture.heads,
+                key: loader.buffer(&key)?,
+                value: loader.buffer(&value)?,
+                value_bias: value.read("bias", &[dim])?,
+            },
             output: loader.attention_output(weights)?,
             feed_forward: FeedForward::load(loader, weights)?,
         })
@@ -420,6 +429,16 @@ impl Loader<'_> {
         let [output, norm] = self.architecture.names.output.map(|name| block.at(name));
         let norm = self.norm(&norm, dim)?;
         self.residual_linear(&output, dim, norm)
+    }
+
+    /// A square of weights as the file has it, in f32.
+    fn buffer(&self, weights: &Weights) -> Result<Buffer<f32>> {
+        let dim = self.architecture.dim;
+        let tensor = weights.map("weight", &[dim, dim])?;
+        let mut buffer = self.arena.take(dim * dim)?;
+        buffer.copy_from_slice(&tensor.elements());
+        tensor.release();
+        Ok(buffer)
     }
 
     fn matrix(&self, parts: &[Weights], input: usize, output: usize) -> Result<(Matrix, Vec<f32>)> {

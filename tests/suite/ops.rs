@@ -6,6 +6,7 @@ use std::sync::Arc;
 use audit_anomaly::config::Precision;
 use audit_anomaly::model::ops::attention::Attention;
 use audit_anomaly::model::ops::buffer::Arena;
+use audit_anomaly::model::ops::first::FirstAttention;
 use audit_anomaly::model::ops::level::Level;
 use audit_anomaly::model::ops::linear::{Activation, Linear, ResidualLinear};
 use audit_anomaly::model::ops::matrix::{Input, Matrix, Sums, Weights};
@@ -90,6 +91,42 @@ fn run(op: &Linear, x: &Tensor, outputs: usize, threads: Threads<'_>) -> Tensor 
     let out = Tensor::zeros((x.dims()[0], outputs), DType::F32, CPU).unwrap();
     out.inplace_op2(x, &op.on(threads)).unwrap();
     out
+}
+
+/// The rows of sequences of these lengths.
+fn one_after_the_other(lengths: &[usize]) -> Vec<Range<usize>> {
+    let mut end = 0;
+    lengths
+        .iter()
+        .map(|length| {
+            end += length;
+            end - length..end
+        })
+        .collect()
+}
+
+/// Attention of some queries to the tokens of one sequence, by candle.
+fn attention_of(queries: &Tensor, keys: &Tensor, values: &Tensor, heads: usize) -> Tensor {
+    let (rows, dim) = queries.dims2().unwrap();
+    let split = |x: &Tensor| {
+        let x = x.contiguous().unwrap().reshape(((), heads, dim / heads)).unwrap();
+        x.transpose(0, 1).unwrap().contiguous().unwrap()
+    };
+    let scores = split(queries).matmul(&split(keys).t().unwrap()).unwrap();
+    let weights = candle_nn::ops::softmax(&(scores / ((dim / heads) as f64).sqrt()).unwrap(), D::Minus1).unwrap();
+    let context = weights.matmul(&split(values)).unwrap().transpose(0, 1).unwrap();
+    context.contiguous().unwrap().reshape((rows, dim)).unwrap()
+}
+
+fn first_attention(level: Level, heads: usize, key: &Layer, value: &Layer) -> FirstAttention {
+    let arena = arena();
+    let buffer = |layer: &Layer| {
+        let weights = values(&layer.weight);
+        let mut buffer = arena.take(weights.len()).unwrap();
+        buffer.copy_from_slice(&weights);
+        buffer
+    };
+    FirstAttention { level, heads, key: buffer(key), value: buffer(value), value_bias: values(&value.bias) }
 }
 
 proptest! {
@@ -195,44 +232,67 @@ proptest! {
         lengths in prop::collection::vec(1..90_usize, 1..5),
         heads in 1..4_usize,
         size in prop_oneof![1..20_usize, Just(64_usize), 65..80_usize],
-        first_only: bool,
     ) {
         let (dim, tokens) = (heads * size, lengths.iter().sum());
-        let mut sequences: Vec<(Range<usize>, Range<usize>)> = Vec::new();
-        let mut start = 0;
-        for (index, length) in lengths.iter().enumerate() {
-            let whole = start..start + length;
-            sequences.push((if first_only { index..index + 1 } else { whole.clone() }, whole));
-            start += length;
-        }
-        let count = if first_only { lengths.len() } else { tokens };
+        let sequences = one_after_the_other(&lengths);
         // As the encoder has them: side by side in one matrix.
         let projected = tensor(7, tokens, 3 * dim);
-        let queries = projected.narrow(1, 0, dim).unwrap().narrow(0, 0, count).unwrap();
+        let queries = projected.narrow(1, 0, dim).unwrap();
         let keys_values = projected.narrow(1, dim, 2 * dim).unwrap();
         let expected: Vec<Tensor> = sequences
             .iter()
-            .map(|(rows, all)| {
-                let split = |x: Tensor| {
-                    x.contiguous().unwrap().reshape(((), heads, size)).unwrap().transpose(0, 1).unwrap().contiguous().unwrap()
-                };
-                let q = split(queries.narrow(0, rows.start, rows.len()).unwrap());
-                let kv = keys_values.narrow(0, all.start, all.len()).unwrap();
-                let (k, v) = (split(kv.narrow(1, 0, dim).unwrap()), split(kv.narrow(1, dim, dim).unwrap()));
-                let scores = (q.matmul(&k.t().unwrap()).unwrap() / (size as f64).sqrt()).unwrap();
-                let weights = candle_nn::ops::softmax(&scores, D::Minus1).unwrap();
-                weights.matmul(&v).unwrap().transpose(0, 1).unwrap().contiguous().unwrap().reshape((rows.len(), dim)).unwrap()
+            .map(|rows| {
+                let of = |x: &Tensor| x.narrow(0, rows.start, rows.len()).unwrap();
+                let keys_values = of(&keys_values);
+                let [keys, values] = [0, dim].map(|start| keys_values.narrow(1, start, dim).unwrap());
+                attention_of(&of(&queries), &keys, &values, heads)
             })
             .collect();
         let expected = Tensor::cat(&expected, 0).unwrap();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         for level in Level::supported() {
             for threads in [1, 3] {
-                let out = Tensor::zeros((count, dim), DType::F32, CPU).unwrap();
+                let out = Tensor::zeros((tokens, dim), DType::F32, CPU).unwrap();
                 let attend = |threads: Threads<'_>| {
                     let op = Attention { level, threads, heads, sequences: &sequences };
                     out.inplace_op3(&queries, &keys_values, &op)
                 };
+                pool.install(|| together(threads, attend)).unwrap();
+                prop_assert!(furthest(&out, &expected) < 2e-5, "{}", level.name());
+            }
+        }
+    }
+
+    #[test]
+    fn attention_of_first_tokens_equals_candle(
+        lengths in prop::collection::vec(1..90_usize, 1..5),
+        heads in 1..4_usize,
+        size in prop_oneof![1..20_usize, Just(64_usize), 65..80_usize],
+    ) {
+        let (dim, tokens) = (heads * size, lengths.iter().sum());
+        let sequences = one_after_the_other(&lengths);
+        let (x, queries) = (tensor(7, tokens, dim), tensor(8, lengths.len(), dim));
+        // Large enough for scores that differ, small enough for f32 to hold them.
+        let [key, value] = [9, 10].map(|seed| {
+            let weight = (tensor(seed, dim, dim) / (dim as f64).sqrt()).unwrap();
+            Layer { weight, bias: tensor(seed + 2, 1, dim) }
+        });
+        let expected: Vec<Tensor> = sequences
+            .iter()
+            .enumerate()
+            .map(|(index, rows)| {
+                let x = x.narrow(0, rows.start, rows.len()).unwrap();
+                let [keys, values] = [&key, &value].map(|layer| layer.reference(&x, Activation::None));
+                attention_of(&queries.narrow(0, index, 1).unwrap(), &keys, &values, heads)
+            })
+            .collect();
+        let expected = Tensor::cat(&expected, 0).unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        for level in Level::supported() {
+            let op = first_attention(level, heads, &key, &value);
+            for threads in [1, 3] {
+                let out = Tensor::zeros((lengths.len(), dim), DType::F32, CPU).unwrap();
+                let attend = |threads: Threads<'_>| out.inplace_op3(&queries, &x, &op.on(&sequences, threads));
                 pool.install(|| together(threads, attend)).unwrap();
                 prop_assert!(furthest(&out, &expected) < 2e-5, "{}", level.name());
             }
@@ -288,13 +348,26 @@ fn shapes_that_do_not_fit_are_errors() {
 
     let out = Tensor::zeros((4, 6), DType::F32, CPU).unwrap();
     let (queries, keys_values) = (tensor(1, 4, 6), tensor(2, 4, 12));
-    let attend = |heads, sequences: &[(Range<usize>, Range<usize>)]| {
+    let attend = |heads, sequences: &[Range<usize>]| {
         let op = Attention { level: Level::best(), threads: Threads::ONE, heads, sequences };
         out.inplace_op3(&queries, &keys_values, &op)
     };
-    assert!(attend(2, &[(0..4, 0..4)]).is_ok());
-    assert!(attend(4, &[(0..4, 0..4)]).is_err(), "heads");
-    assert!(attend(2, &[(0..3, 0..4), (2..4, 0..4)]).is_err(), "two sequences share a row");
-    assert!(attend(2, &[(0..5, 0..4)]).is_err(), "queries");
-    assert!(attend(2, &[(0..4, 0..5)]).is_err(), "tokens");
+    assert!(attend(2, &[0..2, 2..4]).is_ok());
+    assert!(attend(4, &[0..2, 2..4]).is_err(), "heads");
+    assert!(attend(2, &[0..3, 2..4]).is_err(), "two sequences share a row");
+    assert!(attend(2, &[0..2, 2..5]).is_err(), "tokens");
+
+    let square = Layer::new(6, 6);
+    let (out, queries, tokens) = (tensor(1, 2, 6), tensor(2, 2, 6), tensor(3, 4, 6));
+    let attend = |heads, queries: &Tensor, tokens: &Tensor, sequences: &[Range<usize>]| {
+        let op = first_attention(Level::best(), heads, &square, &square);
+        out.inplace_op3(queries, tokens, &op.on(sequences, Threads::ONE))
+    };
+    assert!(attend(2, &queries, &tokens, &[0..1, 1..4]).is_ok());
+    assert!(attend(4, &queries, &tokens, &[0..1, 1..4]).is_err(), "heads");
+    assert!(attend(2, &queries, &tokens, &[0..1, 1..5]).is_err(), "tokens");
+    assert!(attend(2, &queries, &tokens, &[0..1, 1..1]).is_err(), "a sequence without a token");
+    assert!(attend(2, &queries, &tokens, &[0..1, 1..2, 2..4]).is_err(), "sequences");
+    assert!(attend(2, &tensor(2, 2, 5), &tokens, &[0..1, 1..4]).is_err(), "queries");
+    assert!(attend(2, &queries, &tensor(3, 4, 5), &[0..1, 1..4]).is_err(), "tokens");
 }

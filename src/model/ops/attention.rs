@@ -9,6 +9,7 @@ use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, SimdUnaryOp};
 use rten_vecmath::Exp;
 
+use super::buffer::Scratch;
 use super::gemm::MultiplyF32;
 use super::level::{Arch, Level, Op};
 use super::threads::{Shared, Threads};
@@ -17,23 +18,23 @@ use super::{Rows, rows_mut};
 
 thread_local! {
     // Taken while in use, since a thread that waits for others may work on another op meanwhile.
-    static SCRATCH: Cell<Scratch> = Cell::default();
+    static MEMORY: Cell<Memory> = Cell::default();
 }
 
 /// Memory of one head, kept from one use to the next.
 #[derive(Default)]
-struct Scratch {
+struct Memory {
     /// The transposed keys, then the values, as one panel after the other.
-    panel: Vec<f32>,
+    panel: Scratch<f32>,
     /// `[queries][tokens, filled up]`.
-    weights: Vec<f32>,
+    weights: Scratch<f32>,
     /// `[queries][columns]`.
-    sums: Vec<f32>,
+    sums: Scratch<f32>,
 }
 
-/// Attention of each sequence's queries to all of its tokens.
+/// Attention of each of a sequence's tokens to all of them.
 ///
-/// Its tensors are the result, of shape `[queries, dim]`; the queries, likewise; and keys and
+/// Its tensors are the result, of shape `[tokens, dim]`; the queries, likewise; and keys and
 /// values side by side, `[tokens, 2 dim]`. The sequences follow one another without gaps.
 pub struct Attention<'a> {
     /// The instructions to use.
@@ -42,8 +43,8 @@ pub struct Attention<'a> {
     pub threads: Threads<'a>,
     /// Number of heads, a divisor of dim.
     pub heads: usize,
-    /// For each sequence its rows among the queries, and those among the tokens.
-    pub sequences: &'a [(Range<usize>, Range<usize>)],
+    /// The rows of each sequence.
+    pub sequences: &'a [Range<usize>],
 }
 
 impl InplaceOp3 for Attention<'_> {
@@ -65,12 +66,13 @@ impl InplaceOp3 for Attention<'_> {
         let keys_values = Rows::of(keys_values, keys_values_layout)?;
         // Each row of the result must be one sequence's, since several threads write it.
         let mut end = 0;
-        let follows = self.sequences.iter().all(|(of_queries, tokens)| {
-            let starts = std::mem::replace(&mut end, of_queries.end) == of_queries.start;
-            starts && of_queries.start <= of_queries.end && tokens.end <= keys_values.rows
+        let follows = self.sequences.iter().all(|tokens| {
+            let starts = std::mem::replace(&mut end, tokens.end) == tokens.start;
+            starts && tokens.start <= tokens.end
         });
         if !follows
             || end > queries.rows
+            || end > keys_values.rows
             || queries.columns != dim
             || keys_values.columns != 2 * dim
             || queries.rows * dim != out.len()
@@ -81,20 +83,18 @@ impl InplaceOp3 for Attention<'_> {
         }
         let out = Shared::new(out);
         self.threads.split(self.sequences.len() * self.heads, |items| {
-            let mut scratch = SCRATCH.take();
+            let mut memory = MEMORY.take();
             for item in items {
-                let (queries_of, tokens) = &self.sequences[item / self.heads];
                 let head = Head {
                     queries,
                     keys_values,
                     head: item % self.heads,
                     size: dim / self.heads,
-                    queries_of: queries_of.clone(),
-                    tokens: tokens.clone(),
+                    tokens: self.sequences[item / self.heads].clone(),
                 };
-                head.attend(self.level, &mut scratch, &out);
+                head.attend(self.level, &mut memory, &out);
             }
-            SCRATCH.set(scratch);
+            MEMORY.set(memory);
         });
         Ok(())
     }
@@ -107,57 +107,60 @@ struct Head<'a> {
     head: usize,
     /// Elements of the head.
     size: usize,
-    queries_of: Range<usize>,
     tokens: Range<usize>,
 }
 
 impl Head<'_> {
-    fn attend(&self, level: Level, scratch: &mut Scratch, out: &Shared<'_, f32>) {
+    fn attend(&self, level: Level, memory: &mut Memory, out: &Shared<'_, f32>) {
         let columns = level.panel_columns();
-        let (rows, tokens) = (self.queries_of.len(), self.tokens.len());
-        if rows == 0 || tokens == 0 {
+        let tokens = self.tokens.len();
+        if tokens == 0 {
             return;
         }
-        let wide = tokens.next_multiple_of(columns);
-        let Scratch { panel, weights, sums } = scratch;
-        panel.resize((columns * tokens.max(self.size)).max(panel.len()), 0.0);
-        weights.resize((rows * wide).max(weights.len()), 0.0);
-        sums.resize((rows * columns).max(sums.len()), 0.0);
+        let wide = level.whole_vectors(tokens);
+        let Memory { panel, weights, sums } = memory;
+        panel.grow(columns * tokens.max(self.size));
+        weights.grow(tokens * wide);
+        sums.grow(tokens * columns);
 
         let queries = &self.queries.narrow(self.head * self.size, self.size);
-        let queries_data = &queries.data[self.queries_of.start * queries.stride..];
+        let queries_data = &queries.data[self.tokens.start * queries.stride..];
         for start in (0..tokens).step_by(columns) {
             let width = columns.min(tokens - start);
+            // No more than there are tokens for: log lines are shorter than a panel is wide.
+            let columns = level.whole_vectors(width);
             self.transpose_keys(start, width, columns, panel);
-            let product = MultiplyF32 {
+            level.multiply_f32(MultiplyF32 {
                 a: queries_data,
                 stride: queries.stride,
-                rows,
+                rows: tokens,
                 depth: self.size,
-                panel,
-                weights: false,
-                sums,
-            };
-            level.multiply_f32(product);
-            for (weights, sums) in weights.chunks_exact_mut(wide).zip(sums.chunks_exact(columns)).take(rows) {
-                weights[start..][..width].copy_from_slice(&sums[..width]);
-            }
-        }
-        level.run(SoftmaxRows { rows: &mut weights[..rows * wide], wide, tokens });
-        let dim = self.queries.columns;
-        for start in (0..self.size).step_by(columns) {
-            let width = columns.min(self.size - start);
-            self.copy_values(start, width, columns, panel);
-            level.multiply_f32(MultiplyF32 {
-                a: weights,
-                stride: wide,
-                rows,
-                depth: tokens,
+                columns,
                 panel,
                 weights: false,
                 sums,
             });
-            for (row, sums) in self.queries_of.clone().zip(sums.chunks_exact(columns)) {
+            for (weights, sums) in weights.chunks_exact_mut(wide).zip(sums.chunks_exact(columns)).take(tokens) {
+                weights[start..][..width].copy_from_slice(&sums[..width]);
+            }
+        }
+        level.run(SoftmaxRows { rows: &mut weights[..tokens * wide], wide, tokens });
+        let dim = self.queries.columns;
+        for start in (0..self.size).step_by(columns) {
+            let width = columns.min(self.size - start);
+            let columns = level.whole_vectors(width);
+            self.copy_values(start, width, columns, panel);
+            level.multiply_f32(MultiplyF32 {
+                a: weights,
+                stride: wide,
+                rows: tokens,
+                depth: tokens,
+                columns,
+                panel,
+                weights: false,
+                sums,
+            });
+            for (row, sums) in self.tokens.clone().zip(sums.chunks_exact(columns)) {
                 // SAFETY: each sequence's rows and each head's columns are written by one thread.
                 let out = unsafe { out.slice_mut(row * dim + self.head * self.size + start, width) };
                 out.copy_from_slice(&sums[..width]);
@@ -202,24 +205,28 @@ impl Op for SoftmaxRows<'_> {
 
     #[inline(always)]
     fn eval<A: Arch, const R: usize>(self, arch: A) {
-        let isa = arch.isa();
-        let ops = isa.f32();
         for row in self.rows.chunks_exact_mut(self.wide) {
-            let row = &mut row[..self.tokens];
-            let most = ops.splat(max(isa, row));
-            map(
-                isa,
-                row,
-                #[inline(always)]
-                |_, x| Exp {}.eval(isa, ops.sub(x, most)),
-            );
-            let factor = ops.splat(sum(isa, row).recip());
-            map(
-                isa,
-                row,
-                #[inline(always)]
-                |_, x| ops.mul(x, factor),
-            );
+            softmax(arch.isa(), &mut row[..self.tokens]);
         }
     }
+}
+
+/// Softmax over a row.
+#[inline(always)]
+pub fn softmax<I: Isa>(isa: I, row: &mut [f32]) {
+    let ops = isa.f32();
+    let most = ops.splat(max(isa, row));
+    map(
+        isa,
+        row,
+        #[inline(always)]
+        |_, x| Exp {}.eval(isa, ops.sub(x, most)),
+    );
+    let factor = ops.splat(sum(isa, row).recip());
+    map(
+        isa,
+        row,
+        #[inline(always)]
+        |_, x| ops.mul(x, factor),
+    );
 }

@@ -1,5 +1,6 @@
 //! Large memory that is taken from the system once.
 
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +34,10 @@ pub unsafe trait Number: Copy {}
 unsafe impl Number for f32 {}
 // SAFETY: plain numbers.
 unsafe impl Number for i8 {}
+// SAFETY: plain numbers.
+unsafe impl Number for u8 {}
+// SAFETY: plain numbers.
+unsafe impl Number for i32 {}
 
 /// Numbers in an [`Arena`], which no other buffer shares.
 pub struct Buffer<T: Number> {
@@ -99,5 +104,46 @@ impl<T: Number> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as above, and borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.length) }
+    }
+}
+
+/// Numbers that are kept from one use to the next, from the start of a cache line on: a vector that
+/// lies across two lines takes twice the time to read or write.
+#[derive(Default)]
+pub struct Scratch<T: Number> {
+    lines: Vec<Line>,
+    numbers: PhantomData<T>,
+}
+
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+#[allow(dead_code, reason = "read as numbers alone")]
+struct Line([u8; LINE]);
+
+impl<T: Number> Scratch<T> {
+    /// Makes room for `length` numbers; zeros where none have been.
+    pub fn grow(&mut self, length: usize) {
+        let lines = (length * size_of::<T>()).div_ceil(LINE);
+        self.lines.resize(lines.max(self.lines.len()), Line([0; LINE]));
+    }
+}
+
+impl<T: Number> Deref for Scratch<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        let length = self.lines.len() * LINE / size_of::<T>();
+        // SAFETY: the bytes of the lines, aligned for any number, each of which may be anything.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), length) }
+    }
+}
+
+impl<T: Number> DerefMut for Scratch<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        let length = self.lines.len() * LINE / size_of::<T>();
+        // SAFETY: as above, and borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), length) }
     }
 }

@@ -46,7 +46,9 @@ pub struct MultiplyF32<'a> {
     pub rows: usize,
     /// Elements of a row of `a`, rows of the panel.
     pub depth: usize,
-    /// `[depth][columns]`, with [`Level::panel_columns`] columns.
+    /// Columns of the panel: at most [`Level::panel_columns`], whole vectors.
+    pub columns: usize,
+    /// `[depth][columns]`.
     pub panel: &'a [f32],
     /// Whether what follows the panel in memory is needed next, and to be prefetched.
     pub weights: bool,
@@ -59,8 +61,21 @@ impl Op for MultiplyF32<'_> {
 
     #[inline(always)]
     fn eval<A: Arch, const R: usize>(self, arch: A) {
-        let MultiplyF32 { a, stride, rows, depth, panel, weights, sums } = self;
-        let columns = R * arch.isa().f32().len();
+        match self.columns / arch.isa().f32().len() {
+            1 => self.of_width::<A, 1>(arch),
+            2 => self.of_width::<A, 2>(arch),
+            3 => self.of_width::<A, 3>(arch),
+            _ => self.of_width::<A, R>(arch),
+        }
+    }
+}
+
+impl MultiplyF32<'_> {
+    /// With panels of `V` vectors.
+    #[inline(always)]
+    fn of_width<A: Arch, const V: usize>(self, arch: A) {
+        let MultiplyF32 { a, stride, rows, depth, columns, panel, weights, sums } = self;
+        assert!(columns == V * arch.isa().f32().len());
         assert!(rows > 0 && depth > 0 && a.len() >= (rows - 1) * stride + depth);
         assert!(panel.len() >= depth * columns && sums.len() >= rows * columns);
         let mut start = 0;
@@ -79,12 +94,12 @@ impl Op for MultiplyF32<'_> {
                         let tile = Tile { stride, steps, columns, first: start == 0, prefetch };
                         let sums = sums.as_mut_ptr().add(row * columns);
                         match height {
-                            1 => tile.f32::<A, 1, R>(arch, a, part.as_ptr(), sums),
-                            2 => tile.f32::<A, 2, R>(arch, a, part.as_ptr(), sums),
-                            3 => tile.f32::<A, 3, R>(arch, a, part.as_ptr(), sums),
-                            4 => tile.f32::<A, 4, R>(arch, a, part.as_ptr(), sums),
-                            5 => tile.f32::<A, 5, R>(arch, a, part.as_ptr(), sums),
-                            _ => tile.f32::<A, 6, R>(arch, a, part.as_ptr(), sums),
+                            1 => tile.f32::<A, 1, V>(arch, a, part.as_ptr(), sums),
+                            2 => tile.f32::<A, 2, V>(arch, a, part.as_ptr(), sums),
+                            3 => tile.f32::<A, 3, V>(arch, a, part.as_ptr(), sums),
+                            4 => tile.f32::<A, 4, V>(arch, a, part.as_ptr(), sums),
+                            5 => tile.f32::<A, 5, V>(arch, a, part.as_ptr(), sums),
+                            _ => tile.f32::<A, 6, V>(arch, a, part.as_ptr(), sums),
                         }
                     }
                 },

@@ -143,16 +143,14 @@ impl Level {
 
     /// Columns of a panel of a packed matrix.
     pub fn panel_columns(self) -> usize {
-        struct Columns;
-        impl Op for Columns {
-            type Output = usize;
-            #[inline(always)]
-            fn eval<A: Arch, const R: usize>(self, arch: A) -> usize {
-                use rten_simd::ops::BitOps;
-                R * arch.isa().f32().len()
-            }
-        }
-        self.run(Columns)
+        let (lanes, registers) = self.run(Shape);
+        lanes * registers
+    }
+
+    /// As few columns as hold `columns` and are whole vectors.
+    pub fn whole_vectors(self, columns: usize) -> usize {
+        let (lanes, _) = self.run(Shape);
+        columns.next_multiple_of(lanes)
     }
 
     /// Runs `op` with this level's instructions.
@@ -185,6 +183,19 @@ impl Level {
             }
             Set::Generic => op.eval::<_, 2>(Portable(GenericIsa::new())),
         }
+    }
+}
+
+/// Elements of a vector, and vectors of a panel's row.
+struct Shape;
+
+impl Op for Shape {
+    type Output = (usize, usize);
+
+    #[inline(always)]
+    fn eval<A: Arch, const R: usize>(self, arch: A) -> (usize, usize) {
+        use rten_simd::ops::BitOps;
+        (arch.isa().f32().len(), R)
     }
 }
 

@@ -26,7 +26,7 @@ thread_local! {
 
 /// Rows that are computed at a time: their sums for a panel then fit the first level of the cache,
 /// with the part of the panel that is in use, and their activations the second.
-pub const ROWS: usize = 64;
+pub const ROWS: usize = 128;
 
 /// What is applied to each element of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

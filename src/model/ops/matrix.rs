@@ -8,7 +8,7 @@ use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix
 use rten_tensor::{AsView, NdTensor, NdTensorView};
 
 use super::Rows;
-use super::buffer::{Arena, Buffer};
+use super::buffer::{Arena, Buffer, Scratch};
 use super::gemm::{MultiplyF32, MultiplyInt8};
 use super::level::{Arch, Level, Op};
 use super::quantize::{Quantized, padded};
@@ -88,9 +88,9 @@ impl Input<'_> {
 #[derive(Default)]
 pub struct Sums {
     /// In f32.
-    pub f32: Vec<f32>,
+    pub f32: Scratch<f32>,
     /// In int8.
-    pub int8: Vec<i32>,
+    pub int8: Scratch<i32>,
 }
 
 impl Matrix {
@@ -161,12 +161,13 @@ impl Matrix {
         match (&self.weights, input) {
             (Weights::F32(panels), Input::F32(x)) => {
                 let length = self.inputs * self.columns;
-                sums.f32.resize((x.rows * self.columns).max(sums.f32.len()), 0.0);
+                sums.f32.grow(x.rows * self.columns);
                 self.level.multiply_f32(MultiplyF32 {
                     a: x.data,
                     stride: x.stride,
                     rows: x.rows,
                     depth: self.inputs,
+                    columns: self.columns,
                     panel: &panels[panel * length..][..length],
                     weights: true,
                     sums: &mut sums.f32,
@@ -176,7 +177,7 @@ impl Matrix {
                 let depth = padded(self.inputs);
                 let a = &activations.values[rows.start * depth..rows.end * depth];
                 let rows = rows.len();
-                sums.int8.resize((rows * self.columns).max(sums.int8.len()), 0);
+                sums.int8.grow(rows * self.columns);
                 match panels {
                     Int8Panels::Dot(panels) => self.level.multiply_int8(MultiplyInt8 {
                         a,

@@ -12,6 +12,7 @@
 //! | [`matrix`] | a weight matrix packed into panels, in f32 or int8 |
 //! | [`linear`] | `x W + b`, with the activation, or the residual and layer norm, fused |
 //! | [`attention`] | scaled dot-product attention over sequences of any lengths, without padding |
+//! | [`first`] | attention of first tokens alone, for the last block |
 //! | `gelu` | the exact GELU, of each lane |
 //! | [`norm`] | layer norm |
 //! | [`embedding`] | word and position vectors, read from the file where it is mapped |
@@ -26,6 +27,7 @@
 pub mod attention;
 pub mod buffer;
 pub mod embedding;
+pub mod first;
 mod gelu;
 pub mod gemm;
 pub mod level;

@@ -8,6 +8,7 @@ use rten_simd::Isa;
 use rten_simd::ops::{BitOps, FloatOps, NarrowSaturate, NumOps};
 
 use super::Rows;
+use super::buffer::Scratch;
 use super::level::{Arch, Level, Op};
 use super::threads::{Shared, Threads};
 use super::vector::range;
@@ -25,7 +26,7 @@ pub struct Scale {
 #[derive(Default)]
 pub struct Quantized {
     /// `[rows][depth]`, where `depth` is the number of columns rounded up to a multiple of 4.
-    pub values: Vec<u8>,
+    pub values: Scratch<u8>,
     /// One for each row.
     pub scales: Vec<Scale>,
 }
@@ -48,7 +49,7 @@ impl Quantized {
     pub fn fill(&mut self, level: Level, threads: Threads<'_>, x: Rows<'_>) {
         let (depth, largest) = (padded(x.columns), largest(level));
         // Nothing that is there is read; the padding meets weights of zero.
-        self.values.resize((x.rows * depth).max(self.values.len()), 0);
+        self.values.grow(x.rows * depth);
         self.scales.resize(x.rows.max(self.scales.len()), Scale::default());
         let (values, scales) = (Shared::new(&mut self.values), Shared::new(&mut self.scales));
         threads.split(x.rows, |rows| {

@@ -3,6 +3,8 @@
 use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, Simd};
 
+use super::Rows;
+
 /// Vectors that are folded side by side, so that none waits for the one before.
 const CHAINS: usize = 4;
 
@@ -99,6 +101,55 @@ pub fn range<I: Isa>(isa: I, row: &[f32]) -> Option<(f32, f32)> {
             (least.into_iter().fold(0.0, f32::min), most.into_iter().fold(0.0, f32::max))
         },
     )
+}
+
+/// The product of `x` with each of `rows`.
+#[inline(always)]
+pub fn dots<I: Isa>(isa: I, x: &[f32], rows: Rows<'_>, out: &mut [f32]) {
+    let ops = isa.f32();
+    for (block, out) in out.chunks_mut(CHAINS).enumerate() {
+        // A row that is not there is the last one once more.
+        let mut vectors = [&x[..0]; CHAINS];
+        for (index, row) in vectors.iter_mut().enumerate() {
+            *row = rows.row((block * CHAINS + index).min(rows.rows - 1));
+        }
+        let mut sums = [ops.zero(); CHAINS];
+        for at in (0..x.len()).step_by(ops.len()) {
+            let factor = load(isa, &x[at..]);
+            for (sum, row) in sums.iter_mut().zip(vectors) {
+                *sum = ops.mul_add(factor, load(isa, &row[at..]), *sum);
+            }
+        }
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = ops.sum(sum);
+        }
+    }
+}
+
+/// The sum of `rows`, each times its weight.
+#[inline(always)]
+pub fn weighted_sum<I: Isa>(isa: I, weights: &[f32], rows: Rows<'_>, out: &mut [f32]) {
+    let ops = isa.f32();
+    out.fill(0.0);
+    for (block, weights) in weights.chunks(CHAINS).enumerate() {
+        // A row that is not there is the last one, times 0.
+        let mut terms = [(ops.zero(), rows.row(0)); CHAINS];
+        for (index, term) in terms.iter_mut().enumerate() {
+            let weight = weights.get(index).copied().unwrap_or(0.0);
+            *term = (ops.splat(weight), rows.row((block * CHAINS + index).min(rows.rows - 1)));
+        }
+        map(
+            isa,
+            out,
+            #[inline(always)]
+            |at, mut sum| {
+                for (weight, row) in terms {
+                    sum = ops.mul_add(weight, load(isa, &row[at..]), sum);
+                }
+                sum
+            },
+        );
+    }
 }
 
 /// Replaces every vector `x` of `row`, from element `at` on, by `change(at, x)`.
