@@ -41,6 +41,8 @@ fn shapes() -> impl Iterator<Item = (usize, usize)> {
 }
 
 fn products(criterion: &mut Criterion) {
+    // rten-gemm would take all threads of rayon's pool.
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("nobody has used the pool before");
     let x = numbers(128 * 3072);
     let weights = numbers(3072 * 3072);
     for precision in [Precision::F32, Precision::Int8] {
