@@ -10,6 +10,8 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use candle_core::{CpuStorage, InplaceOp3, Layout, Result, bail};
+use rten_simd::Isa;
+use rten_simd::ops::{BitOps, NumOps};
 
 use super::attention::softmax;
 use super::buffer::{Buffer, Scratch};
@@ -19,6 +21,7 @@ use super::vector::{dots, map, weighted_sum};
 use super::{Rows, rows_mut};
 
 thread_local! {
+    // Taken while in use, since a thread that waits for others may work on another op meanwhile.
     static MEMORY: Cell<Memory> = Cell::default();
 }
 
@@ -128,8 +131,6 @@ impl Op for Head<'_> {
 
     #[inline(always)]
     fn eval<A: Arch, const R: usize>(self, arch: A) {
-        use rten_simd::Isa;
-        use rten_simd::ops::{BitOps, NumOps};
         let Head { query, tokens, key, value, bias, memory, out } = self;
         let isa = arch.isa();
         let ops = isa.f32();

@@ -6,6 +6,7 @@ use rten_simd::Isa;
 use rten_simd::isa::GenericIsa;
 #[cfg(target_arch = "x86_64")]
 use rten_simd::isa::{Avx2Isa, Avx512Isa};
+use rten_simd::ops::BitOps;
 
 /// A set of vector instructions for which the ops are compiled.
 ///
@@ -194,7 +195,6 @@ impl Op for Shape {
 
     #[inline(always)]
     fn eval<A: Arch, const R: usize>(self, arch: A) -> (usize, usize) {
-        use rten_simd::ops::BitOps;
         (arch.isa().f32().len(), R)
     }
 }
