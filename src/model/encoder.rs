@@ -16,7 +16,7 @@ use candle_core::{DType, Device, Result as CandleResult, Tensor};
 
 use super::network::{Network, Plan, check_sizes};
 use super::ops::attention::Attention;
-use super::ops::buffer::{Arena, Buffer};
+use super::ops::buffer::{Arena, Buffer, LINE};
 use super::ops::embedding::{Embed, Embeddings, Positions};
 use super::ops::first::FirstAttention;
 use super::ops::level::Level;
@@ -320,7 +320,6 @@ impl Workspace {
 
 /// Zeros, `[rows, columns]`, from the start of a cache line on.
 fn aligned(rows: usize, columns: usize) -> CandleResult<Tensor> {
-    const LINE: usize = 64;
     let zeros = vec![0_f32; rows * columns + LINE / size_of::<f32>()];
     let (start, length) = (zeros.as_ptr().align_offset(LINE), zeros.len());
     Tensor::from_vec(zeros, length, &Device::Cpu)?.narrow(0, start, rows * columns)?.reshape((rows, columns))

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 const LARGE_PAGE: usize = 2 << 20;
 
 /// Bytes of a cache line, to which every buffer is aligned.
-const LINE: usize = 64;
+pub const LINE: usize = 64;
 
 /// Memory for the weights of one model, one after the other in the order in which they are used,
 /// so that what is prefetched beyond the end of one is the start of the next. In large pages where
@@ -108,7 +108,7 @@ impl<T: Number> DerefMut for Buffer<T> {
 }
 
 /// Numbers that are kept from one use to the next, from the start of a cache line on: a vector that
-/// lies across two lines takes twice the time to read or write.
+/// lies across two lines takes two accesses.
 #[derive(Default)]
 pub struct Scratch<T: Number> {
     lines: Vec<Line>,

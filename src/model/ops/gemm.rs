@@ -15,6 +15,7 @@
 use rten_simd::Isa;
 use rten_simd::ops::{BitOps, NumOps};
 
+use super::buffer::LINE;
 use super::level::{Arch, Level, Op};
 
 /// Rows of a tile: with the registers for a row of the panel they fill the register file.
@@ -30,9 +31,6 @@ const AHEAD: usize = 64 << 10;
 /// Streams in which what is prefetched is read side by side. The prefetchers of x86 stop at the end
 /// of a 4 KiB page: with one stream a core reads a third less than memory gives.
 const STREAMS: usize = 4;
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// Steps of `k` between prefetches.
 const STEPS: usize = 8;

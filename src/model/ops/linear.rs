@@ -24,8 +24,8 @@ thread_local! {
     static QUANTIZED: Cell<Quantized> = Cell::default();
 }
 
-/// Rows that are computed at a time: their sums for a panel then fit the first level of the cache,
-/// with the part of the panel that is in use, and their activations the second.
+/// Rows that are computed at a time: those of a whole batch of the queue, so that each panel is read
+/// once for it.
 pub const ROWS: usize = 128;
 
 /// What is applied to each element of the result.
@@ -131,7 +131,7 @@ impl Linear {
             let input = input.narrow(rows.clone());
             for panel in panels.clone() {
                 matrix.multiply(panel, &input, &mut sums);
-                // While the sums are still in the first level of the cache.
+                // While the sums are still in the cache.
                 let rows = rows.clone();
                 matrix.level.run(Finish { linear: self, panel, input: &input, sums: &sums, rows, residual, out });
             }
